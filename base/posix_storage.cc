@@ -1,0 +1,254 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <system_error>
+
+#include "base/storage.h"
+
+namespace muster {
+namespace {
+
+// Pieces per pwritev: half of Linux' IOV_MAX keeps the array on the stack small.
+constexpr std::size_t kPiecesPerCall = 512;
+static_assert(kPiecesPerCall <= IOV_MAX);
+
+constexpr ::mode_t kFileMode = 0600;
+constexpr ::mode_t kDirectoryMode = 0700;
+
+Status failure(int error, std::string_view verb, std::string_view path) {
+  std::string message(verb);
+  message.append(" ").append(path).append(": ").append(std::generic_category().message(error));
+  switch (error) {
+    case ENOENT:
+      return {Code::kNotFound, "not_found", std::move(message)};
+    case EEXIST:
+      return {Code::kDuplicate, "already_exists", std::move(message)};
+    case ENOSPC:
+    case EDQUOT:
+      return {Code::kExhausted, "disk_full", std::move(message)};
+    case EMFILE:
+    case ENFILE:
+      return {Code::kExhausted, "too_many_open_files", std::move(message)};
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return {Code::kForbidden, "permission_denied", std::move(message)};
+    default:
+      return {Code::kUnavailable, "io_error", std::move(message)};
+  }
+}
+
+template <class Call>
+auto retry_interrupted(Call call) {
+  decltype(call()) result;
+  do {
+    result = call();
+  } while (result == -1 && errno == EINTR);
+  return result;
+}
+
+class PosixFile final : public File {
+ public:
+  PosixFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
+  ~PosixFile() override { ::close(descriptor_); }
+  PosixFile(const PosixFile&) = delete;
+  PosixFile& operator=(const PosixFile&) = delete;
+
+  Result<std::size_t> read_at(std::uint64_t offset, MutableBytes target) override {
+    std::size_t filled = 0;
+    while (filled < target.size()) {
+      const ::ssize_t got = retry_interrupted([&] {
+        return ::pread(descriptor_, target.data() + filled, target.size() - filled,
+                       static_cast<::off_t>(offset + filled));
+      });
+      if (got < 0) return failure(errno, "reading", path_);
+      if (got == 0) break;
+      filled += static_cast<std::size_t>(got);
+    }
+    return filled;
+  }
+
+  Status write_at(std::uint64_t offset, std::span<const ConstBytes> pieces) override {
+    std::array<::iovec, kPiecesPerCall> vectors;
+    for (std::size_t first = 0; first < pieces.size(); first += kPiecesPerCall) {
+      const std::size_t count = std::min(kPiecesPerCall, pieces.size() - first);
+      for (std::size_t i = 0; i < count; ++i) {
+        const ConstBytes piece = pieces[first + i];
+        vectors[i] = {const_cast<std::byte*>(piece.data()), piece.size()};  // pwritev only reads
+      }
+      MUSTER_TRY(write_all(offset, std::span(vectors).first(count)));
+    }
+    return {};
+  }
+
+  Status sync() override {
+    if (retry_interrupted([&] { return ::fdatasync(descriptor_); }) != 0)
+      return failure(errno, "syncing", path_);
+    return {};
+  }
+
+  Status allocate(std::uint64_t bytes) override {
+    int error;  // posix_fallocate returns it and leaves errno alone
+    do {
+      error = ::posix_fallocate(descriptor_, 0, static_cast<::off_t>(bytes));
+    } while (error == EINTR);
+    return error == 0 ? Status() : failure(error, "allocating", path_);
+  }
+
+  Status truncate(std::uint64_t bytes) override {
+    if (retry_interrupted([&] { return ::ftruncate(descriptor_, static_cast<::off_t>(bytes)); }) !=
+        0)
+      return failure(errno, "truncating", path_);
+    return {};
+  }
+
+  Result<std::uint64_t> size() override {
+    struct ::stat info;
+    if (::fstat(descriptor_, &info) != 0) return failure(errno, "reading the size of", path_);
+    return static_cast<std::uint64_t>(info.st_size);
+  }
+
+ private:
+  // Writes the vectors to their last byte and advances `offset`; consumes the vectors.
+  Status write_all(std::uint64_t& offset, std::span<::iovec> vectors) {
+    while (true) {
+      while (!vectors.empty() && vectors.front().iov_len == 0) vectors = vectors.subspan(1);
+      if (vectors.empty()) return {};
+      const ::ssize_t written = retry_interrupted([&] {
+        return ::pwritev(descriptor_, vectors.data(), static_cast<int>(vectors.size()),
+                         static_cast<::off_t>(offset));
+      });
+      if (written < 0) return failure(errno, "writing", path_);
+      if (written == 0) return failure(EIO, "writing", path_);
+      offset += static_cast<std::uint64_t>(written);
+      for (auto rest = static_cast<std::size_t>(written); rest > 0;) {
+        ::iovec& front = vectors.front();
+        const std::size_t step = std::min(rest, front.iov_len);
+        front.iov_base = static_cast<std::byte*>(front.iov_base) + step;
+        front.iov_len -= step;
+        rest -= step;
+        if (front.iov_len == 0) vectors = vectors.subspan(1);
+      }
+    }
+  }
+
+  int descriptor_;
+  std::string path_;
+};
+
+Result<std::unique_ptr<File>> open_file(const std::string& path, int flags) {
+  const int descriptor =
+      retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, kFileMode); });
+  if (descriptor < 0) return failure(errno, "opening", path);
+  return std::unique_ptr<File>(std::make_unique<PosixFile>(descriptor, path));
+}
+
+bool is_plain_file(const std::string& path) {
+  struct ::stat info;
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<File>> PosixStorage::open(const std::string& path, OpenMode mode) {
+  switch (mode) {
+    case OpenMode::kRead:
+      return open_file(path, O_RDONLY);
+    case OpenMode::kWrite:
+      return open_file(path, O_RDWR);
+    case OpenMode::kCreate:
+      return open_file(path, O_RDWR | O_CREAT | O_EXCL);
+    case OpenMode::kOpenOrCreate:
+      return open_file(path, O_RDWR | O_CREAT);
+  }
+  MUSTER_CHECK(false);
+}
+
+Status PosixStorage::rename(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) return failure(errno, "renaming", from);
+  return {};
+}
+
+Status PosixStorage::remove(const std::string& path) {
+  if (::unlink(path.c_str()) != 0) return failure(errno, "removing", path);
+  return {};
+}
+
+Status PosixStorage::sync_directory(const std::string& directory) {
+  const int descriptor = retry_interrupted(
+      [&] { return ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  if (descriptor < 0) return failure(errno, "opening", directory);
+  const int synced = retry_interrupted([&] { return ::fsync(descriptor); });
+  const int error = errno;
+  ::close(descriptor);
+  return synced == 0 ? Status() : failure(error, "syncing", directory);
+}
+
+Status PosixStorage::make_directory(const std::string& directory) {
+  if (::mkdir(directory.c_str(), kDirectoryMode) == 0)
+    return sync_directory(parent_directory(directory));
+  if (errno == EEXIST) {
+    struct ::stat info;
+    if (::stat(directory.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
+    return failure(EEXIST, "creating directory", directory);
+  }
+  const std::string parent = parent_directory(directory);
+  if (errno != ENOENT || parent == directory)
+    return failure(errno, "creating directory", directory);
+  MUSTER_TRY(make_directory(parent));
+  if (::mkdir(directory.c_str(), kDirectoryMode) != 0 && errno != EEXIST)
+    return failure(errno, "creating directory", directory);
+  return sync_directory(parent);
+}
+
+Result<std::vector<std::string>> PosixStorage::list(const std::string& directory) {
+  const std::unique_ptr<::DIR, int (*)(::DIR*)> stream(::opendir(directory.c_str()), ::closedir);
+  if (stream == nullptr) return failure(errno, "listing", directory);
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const ::dirent* entry = ::readdir(stream.get());
+    if (entry == nullptr) break;
+    const std::string name = entry->d_name;
+    const bool plain = entry->d_type == DT_UNKNOWN ? is_plain_file(directory + "/" + name)
+                                                   : entry->d_type == DT_REG;
+    if (plain) names.push_back(name);
+  }
+  if (errno != 0) return failure(errno, "listing", directory);
+  std::ranges::sort(names);
+  return names;
+}
+
+bool PosixStorage::exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+Result<std::uint64_t> PosixStorage::free_bytes(const std::string& directory) {
+  struct ::statvfs info;
+  if (retry_interrupted([&] { return ::statvfs(directory.c_str(), &info); }) != 0)
+    return failure(errno, "reading the free space of", directory);
+  return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
+}
+
+Result<std::unique_ptr<File>> PosixStorage::lock(const std::string& path) {
+  const int descriptor = retry_interrupted(
+      [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kFileMode); });
+  if (descriptor < 0) return failure(errno, "opening", path);
+  auto file = std::make_unique<PosixFile>(descriptor, path);
+  // flock, not fcntl: the latter is dropped when any descriptor of the file closes.
+  if (retry_interrupted([&] { return ::flock(descriptor, LOCK_EX | LOCK_NB); }) != 0) {
+    if (errno == EWOULDBLOCK)
+      return Status(Code::kUnavailable, "already_locked", path + " is locked by another process");
+    return failure(errno, "locking", path);
+  }
+  return std::unique_ptr<File>(std::move(file));
+}
+
+}  // namespace muster

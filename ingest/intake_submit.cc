@@ -1,0 +1,114 @@
+// The way of a chunk from message to slot.
+#include "ingest/intake_state.h"
+#include "ingest/intake_verdict.h"
+
+namespace muster::ingest {
+
+using wire::Reason;
+
+Verdict Intake::State::on(const Inquiry& inquiry, const wire::Submit& submit) {
+  TaskBook* const book = tasks.find(submit.task);
+  if (book == nullptr) return refuse(inquiry, Reason::kUnknownTask);
+  RoundTable* const table = book->find(submit.round);
+  if (table == nullptr)
+    return on_other_round(inquiry, *book, submit.round, submit.device, submit.nonce);
+  const Reason plan = judge_plan(submit, table->spec(), inquiry.peer.key.role);
+  if (plan != Reason::kOk) return refuse(inquiry, table->closed ? Reason::kRoundClosed : plan);
+  const DeviceHash device = device_of(inquiry.peer, submit.device);
+  const Reason standing = judge_standing(standing_of(*table, submit, device, inquiry.pressure));
+  if (standing == Reason::kOk) return admit(inquiry, submit, *book, *table, device);
+  if (standing == Reason::kDuplicate) {
+    const std::uint32_t update = *table->find(device);
+    if (table->complete(update))
+      return receipt_again(inquiry, submit.task, submit.round,
+                           {table->entry(update).id, submit.nonce, submit.device});
+  }
+  // Damage on the way must not be taken for a lie.
+  if (standing == Reason::kEquivocation && checksum(inquiry.payload) != submit.checksum)
+    return refuse(inquiry, Reason::kChecksumMismatch);
+  return refuse(inquiry, standing);
+}
+
+Verdict Intake::State::admit(const Inquiry& inquiry, const wire::Submit& submit, TaskBook& book,
+                             RoundTable& table, const DeviceHash& device) {
+  const SlotIndex slot = take_slot();
+  if (slot == kNoSlot) return refuse(inquiry, Reason::kSlabFull);
+  const RoundSpec& spec = table.spec();
+  const MutableBytes record = slots.bytes(slot);
+  const MutableBytes payload = record.subspan(kRecordHeaderBytes, inquiry.payload.size());
+  Reason reason = Reason::kOk;
+  if (copy_with_checksum(payload, inquiry.payload) != submit.checksum) {
+    reason = Reason::kChecksumMismatch;
+  } else {
+    std::span<const std::int8_t> exponents;
+    if (spec.format.codec == Codec::kI8S) {
+      const std::uint64_t block = std::uint64_t{1} << spec.format.log2_block;
+      const std::uint64_t first = std::uint64_t{submit.chunk} * spec.chunk_coordinates / block;
+      exponents = std::span(spec.scale_exponents)
+                      .subspan(first, divide_up<std::uint64_t>(submit.coordinates, block));
+    }
+    reason = check_payload(spec.format, submit.coordinates, spec.value_bound, exponents, payload);
+  }
+  if (reason != Reason::kOk) {
+    slots.give_back(slot);
+    return refuse(inquiry, reason);
+  }
+  // Only a chunk that passed everything makes an entry: nothing half-made can fill the cohort.
+  auto update = table.find(device);
+  if (!update)
+    update = table.add(device, update_id(secret, submit.task, submit.round, device, submit.nonce),
+                       submit.nonce, submit.weight);
+  table.admit(*update, submit.chunk, submit.checksum);
+
+  RecordHeader header;
+  header.codec = submit.codec;
+  header.log2_block = submit.log2_block;
+  header.payload_bytes = submit.payload_bytes;
+  header.task = submit.task;
+  header.round = submit.round;
+  header.nonce = submit.nonce;
+  header.update = table.entry(*update).id;
+  header.device = device;
+  header.chunk = submit.chunk;
+  header.chunk_count = submit.chunk_count;
+  header.coordinates = submit.coordinates;
+  header.weight = submit.weight;
+  header.payload_checksum = submit.checksum;
+  store(record, 0, header);
+
+  PendingChunk& chunk = pending[slot];
+  chunk.book = &book;
+  chunk.table = &table;
+  chunk.update = *update;
+  chunk.chunk = submit.chunk;
+  chunk.device = submit.device;
+  chunk.received = inquiry.now;
+  chunk.routing_id = inquiry.peer.routing_id;
+  chunk.returned = false;
+  stats.bytes[submit.codec]->add(submit.payload_bytes);
+  Verdict verdict;
+  verdict.slot = slot;
+  return verdict;
+}
+
+Verdict Intake::State::on_other_round(const Inquiry& inquiry, const TaskBook& book,
+                                      RoundNumber round, std::uint64_t device,
+                                      std::uint64_t nonce) {
+  if (round > book.newest || round == 0) return refuse(inquiry, Reason::kRoundUnknown);
+  const SealedRound* const sealed = book.find_sealed(round);
+  if (sealed != nullptr && may_speak_for(inquiry.peer, device)) {
+    const UpdateId id = update_id(secret, book.id, round, device_of(inquiry.peer, device), nonce);
+    if (sealed->contains(id)) return receipt_again(inquiry, book.id, round, {id, nonce, device});
+  }
+  return refuse(inquiry, Reason::kRoundClosed);
+}
+
+SlotIndex Intake::State::take_slot() {
+  while (const auto slot = slots.take()) {
+    if (pending[*slot].table == nullptr) return *slot;
+    pending[*slot].returned = true;
+  }
+  return kNoSlot;
+}
+
+}  // namespace muster::ingest

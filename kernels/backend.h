@@ -1,0 +1,186 @@
+// What the rules compute with: coarse operations on device buffers, the same on every backend.
+//
+// One Backend is chosen at start. Its calls take milliseconds, so they are virtual; the arithmetic
+// inside is in kernels/cell/. Unless said otherwise all pointers of a job point into buffers of the
+// same backend (Backend::allocate) and must stay alive until the stream has been waited for. Calls
+// on one Backend come from one thread (the engine). Results are the same bytes on every backend,
+// level and thread count: sums are integers, f64 norms have the fixed order of kernels/canonical.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/codec.h"
+#include "base/status.h"
+
+namespace muster::kernels {
+
+/// Memory of a backend. Owned by the backend; freed by release() or with the backend.
+struct Buffer {
+  std::byte* data = nullptr;  ///< device address; host code may follow it only if host_visible()
+  std::size_t bytes = 0;
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data);
+  }
+};
+
+/// An ordered queue of work. Work on different streams is ordered by events only.
+enum class Stream : std::uint8_t { kCompute = 0, kCopy = 1 };
+
+/// A point in a stream.
+struct Event {
+  std::uint64_t ticket = 0;
+};
+
+/// n encoded rows of one chunk: what a cohort sent for the same d coordinates, still compressed.
+/// Rows need not be adjacent: slots of the slab, resident memory and subsets all fit.
+struct Codes {
+  ChunkFormat format;
+  std::size_t d = 0;                             ///< coordinates of the chunk
+  std::span<const std::byte* const> rows;        ///< host array of n row addresses, 4-byte aligned
+  std::span<const std::int8_t> scale_exponents;  ///< I8S: host table, one a block of this chunk
+  std::size_t n() const { return rows.size(); }
+};
+
+/// What a look at one row of one chunk found.
+struct RowSummary {
+  double squared_norm = 0;         ///< of the finite values; exact for I8S, canonical f64 otherwise
+  std::uint32_t non_finite = 0;    ///< NaN or Inf coordinates
+  std::uint32_t out_of_bound = 0;  ///< finite coordinates with |x| > value_bound
+  bool valid() const { return non_finite == 0 && out_of_bound == 0; }
+};
+
+/// summaries[i] (host memory) = what row i holds.
+struct InspectJob {
+  Codes codes;
+  float value_bound = 0;
+  std::span<RowSummary> summaries;
+};
+
+/// target[k] += sum over i of weights[i] * round(factors[i] * x_ik * 2^grid_bits), k in [0, d).
+/// The product factor * x is rounded to f64 once, scaled exactly, rounded to nearest even.
+/// Non-finite values count as zero. The caller guarantees that no sum leaves i64 (the grid of the
+/// round: docs/numerics.md).
+struct AccumulateJob {
+  Codes codes;
+  std::span<const double> factors;        ///< host, n; finite
+  std::span<const std::int64_t> weights;  ///< host, n
+  int grid_bits = 0;
+  std::int64_t* target = nullptr;  ///< d sums
+};
+
+/// target[k] = sum of the order statistics x_(low+1) .. x_(n-high) of coordinate k, each rounded to
+/// the grid before it is added. The sum is over integers, so equal values never matter. Trimmed
+/// mean: low = high = f. Median: low = high = (n - 1) / 2. -0 counts as +0, values must be finite.
+struct KeptSumJob {
+  Codes codes;
+  std::uint32_t low = 0;   ///< smallest values left out; low + high < n
+  std::uint32_t high = 0;  ///< largest values left out
+  int grid_bits = 0;
+  std::int64_t* target = nullptr;
+};
+
+/// gram[i * n + j] += <x_i - c, x_j - c> over this chunk, both triangles. Integer codecs without a
+/// centre: exact as long as the total stays below 2^53 units of the smallest block scale. Float
+/// codecs: f64 in canonical order.
+struct GramJob {
+  Codes codes;
+  const float* centre = nullptr;  ///< d values, or null for the origin
+  double* gram = nullptr;         ///< n x n, in backend memory
+};
+
+/// distances[p] += sum over k of (x_ik - x_jk)^2 over this chunk for pair p = (i, j): direct f64
+/// differences in canonical order, for the pairs a certified selection must look at again.
+struct PairDistanceJob {
+  Codes codes;
+  std::span<const std::uint32_t> pairs;  ///< host, 2 per pair
+  std::span<double> distances;           ///< host, 1 per pair; synchronous
+};
+
+/// Server optimisers (Reddi et al. 2021, algorithm 2; all without bias correction, as there).
+enum class Optimiser : std::uint8_t { kSgd, kMomentum, kAdam };
+
+/// With delta = target sum * scale, per coordinate in f64, stored as f32:
+///   SGD       model += learning_rate * delta
+///   momentum  first = beta1 * first + delta;  model += learning_rate * first
+///   Adam      first = beta1 * first + (1 - beta1) * delta
+///             second = beta2 * second + (1 - beta2) * delta^2
+///             model += learning_rate * first / (sqrt(second) + epsilon)
+struct StepJob {
+  Optimiser optimiser = Optimiser::kSgd;
+  double learning_rate = 1, beta1 = 0.9, beta2 = 0.99, epsilon = 1e-3;
+  const std::int64_t* sum = nullptr;  ///< d grid sums
+  double scale = 0;                   ///< grid step / divisor
+  float* model = nullptr;             ///< d
+  float* first = nullptr;             ///< d; momentum and Adam
+  float* second = nullptr;            ///< d; Adam
+  std::size_t d = 0;
+};
+
+/// See the head of this file for threads and ownership.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// "cpu" or "cuda".
+  virtual std::string_view kind() const = 0;
+  /// One line for the start-up message: level and threads, or the device.
+  virtual std::string description() const = 0;
+  /// Whether host code may read and write Buffer::data directly (after wait()).
+  virtual bool host_visible() const = 0;
+
+  /// Zeroed memory, 64-byte aligned. kExhausted / "backend_memory" beyond the budget.
+  virtual Result<Buffer> allocate(std::size_t bytes) = 0;
+  virtual void release(Buffer buffer) = 0;
+  virtual std::size_t allocated_bytes() const = 0;
+
+  /// The host bytes must stay as they are until the stream passed the copy.
+  virtual void upload(std::byte* target, ConstBytes source, Stream stream) = 0;
+  /// Waits until `target` is filled.
+  virtual void download(MutableBytes target, const std::byte* source, Stream stream) = 0;
+  virtual void fill_zero(std::byte* target, std::size_t bytes, Stream stream) = 0;
+
+  virtual Event record(Stream stream) = 0;
+  virtual bool done(Event event) = 0;
+  virtual void wait(Event event) = 0;
+  /// Work queued on `stream` after this starts only when `event` has passed.
+  virtual void wait_on(Stream stream, Event event) = 0;
+
+  /// Waits for the result.
+  virtual void inspect(const InspectJob& job, Stream stream) = 0;
+  virtual void accumulate(const AccumulateJob& job, Stream stream) = 0;
+  virtual void kept_sum(const KeptSumJob& job, Stream stream) = 0;
+  virtual void gram(const GramJob& job, Stream stream) = 0;
+  /// Waits for the result.
+  virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;
+  virtual void step(const StepJob& job, Stream stream) = 0;
+
+  /// Scratch a call may need at most, for the planner: bytes for a chunk of d coordinates, n rows.
+  virtual std::size_t scratch_bytes(std::size_t n, std::size_t d) const = 0;
+};
+
+/// Instruction set of the CPU backend. All give equal bits.
+enum class CpuLevel : std::uint8_t { kBaseline, kAvx2, kAvx512 };
+
+std::string_view cpu_level_name(CpuLevel level);
+/// Best level this processor runs.
+CpuLevel detect_cpu_level();
+
+struct BackendOptions {
+  std::string kind = "auto";     ///< "auto", "cpu" or "cuda"
+  std::size_t threads = 0;       ///< CPU workers; 0 = one per core
+  std::size_t memory_bytes = 0;  ///< budget of allocate(); 0 = no limit
+  CpuLevel level = detect_cpu_level();
+};
+
+/// "cuda" without a usable device is an error that names the cause; "auto" falls back to the CPU
+/// and puts the cause into `*note` (may be null).
+Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options, std::string* note);
+
+}  // namespace muster::kernels

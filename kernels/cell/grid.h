@@ -1,0 +1,29 @@
+// Onto the grid of the round, and back.
+#pragma once
+
+#include "kernels/cell/cell.h"
+
+namespace muster::kernels::cell {
+
+/// round(factor * x * 2^g) with `scaled_factor` = factor * 2^g. One multiplication gives the bits
+/// of "factor * x rounded to f64, then scaled exactly": scaling by a power of two commutes with
+/// rounding except where the product is subnormal, and there both ways end at zero.
+MUSTER_CELL int64_t to_grid(float x, double scaled_factor) {
+  return round_even(static_cast<double>(x) * scaled_factor);
+}
+
+/// q * 2^-shift rounded to the nearest integer, ties to even; |q| <= 128, 0 <= shift <= 9 (at 9,
+/// and so beyond, everything rounds to zero). Works on 2q, so that shift 0 needs no case of its
+/// own.
+MUSTER_CELL int32_t shift_even(int32_t q, int32_t shift) {
+  const int32_t odd = (q >> shift) & 1;
+  return (2 * q + (1 << shift) - 1 + odd) >> (shift + 1);
+}
+
+/// sum + weight * step modulo 2^64: the sum is right whenever the true one fits, in any order.
+MUSTER_CELL int64_t add_weighted(int64_t sum, int64_t weight, int64_t step) {
+  return static_cast<int64_t>(static_cast<uint64_t>(sum) +
+                              static_cast<uint64_t>(weight) * static_cast<uint64_t>(step));
+}
+
+}  // namespace muster::kernels::cell

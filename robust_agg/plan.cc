@@ -1,0 +1,188 @@
+#include "robust_agg/plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/limits.h"
+
+namespace muster::robust {
+namespace {
+
+/// Below this a coordinate is coarser than f32 keeps it in a model of size 1.
+constexpr int kLeastGridBits = 24;
+
+std::string with_unit(std::size_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
+  return text;
+}
+
+std::string brief(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2g", value);
+  return text;
+}
+
+std::string list(const std::vector<MemoryItem>& items) {
+  std::string text;
+  for (const MemoryItem& item : items)
+    text += (text.empty() ? "" : ", ") + item.what + " " + with_unit(item.bytes);
+  return text;
+}
+
+Status check_numbers(const PlanRequest& request) {
+  const auto refuse = [](const std::string& what, std::uint64_t value, std::uint64_t least,
+                         std::uint64_t most) {
+    return Status(Code::kInvalid, "plan_request",
+                  what + " must be in [" + std::to_string(least) + ", " + std::to_string(most) +
+                      "], it is " + std::to_string(value));
+  };
+  const auto& r = request;
+  if (r.dimension < 1 || r.dimension > limits::kMaxDimension)
+    return refuse("dimension", r.dimension, 1, limits::kMaxDimension);
+  if (r.chunk_coordinates < 1 || r.chunk_coordinates > limits::kMaxChunkCoordinates)
+    return refuse("chunk_coordinates", r.chunk_coordinates, 1, limits::kMaxChunkCoordinates);
+  if (r.max_updates < 1 || r.max_updates > limits::kMaxUpdates)
+    return refuse("max_updates", r.max_updates, 1, limits::kMaxUpdates);
+  if (r.max_weight < 1 || r.max_weight > limits::kMaxWeight)
+    return refuse("max_weight", r.max_weight, 1, limits::kMaxWeight);
+  if (r.minimum_cohort < 1 || r.minimum_cohort > r.max_updates)
+    return refuse("minimum_cohort", r.minimum_cohort, 1, r.max_updates);
+  if (!(std::isfinite(r.value_bound) && r.value_bound > 0))
+    return Status(Code::kInvalid, "plan_request",
+                  "value_bound must be a positive number, it is " + std::to_string(r.value_bound));
+  return {};
+}
+
+/// Every cohort a round may close with must carry the rule: a share of the cohort can step up by
+/// one between two sizes and leave a larger cohort short where a smaller one was enough.
+Status check_cohort(const PlanRequest& request) {
+  for (std::uint32_t n = request.minimum_cohort; n <= request.max_updates; ++n) {
+    const FaultBound bound = fault_bound(request.rule);
+    const std::uint32_t f = bound.of(n);
+    const std::uint32_t needed = minimum_cohort(request.rule, f);
+    if (n < needed)
+      return Status(Code::kInvalid, "cohort_too_small",
+                    to_string(request.rule) + " with f = " + std::to_string(f) + " needs " +
+                        std::to_string(needed) + " updates; a round of this task may close with " +
+                        std::to_string(n) + ": raise minimum_cohort or lower the fault bound");
+    if (bound.count) break;
+  }
+  return {};
+}
+
+Status check_chunks(const PlanRequest& request) {
+  MUSTER_TRY(accepts(request.rule, request.format));
+  const std::uint64_t block = std::uint64_t{1} << request.format.log2_block;
+  if (request.chunk_coordinates % block != 0)
+    return Status(Code::kInvalid, "rule_codec",
+                  "a block of " + std::to_string(block) + " coordinates would straddle chunks of " +
+                      std::to_string(request.chunk_coordinates));
+  const std::uint64_t chunks =
+      divide_up<std::uint64_t>(request.dimension, request.chunk_coordinates);
+  if (chunks > limits::kMaxChunks)
+    return Status(Code::kInvalid, "too_many_chunks",
+                  std::to_string(request.dimension) + " coordinates in chunks of " +
+                      std::to_string(request.chunk_coordinates) + " are " + std::to_string(chunks) +
+                      " chunks, at most " + std::to_string(limits::kMaxChunks) +
+                      " are possible: raise chunk_coordinates");
+  return {};
+}
+
+/// What the task keeps in backend memory besides codes.
+std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& backend) {
+  const PlanRequest& request = plan.request;
+  const auto d = static_cast<std::size_t>(request.dimension);
+  std::vector<MemoryItem> memory = {{"accumulator", 8 * d}, {"model", 4 * d}};
+  if (request.optimiser != kernels::Optimiser::kSgd)
+    memory.push_back({"optimiser", (request.optimiser == kernels::Optimiser::kAdam ? 8 : 4) * d});
+  const std::size_t n = plan.streaming ? 1 : request.max_updates;
+  if (shape_of(request.rule) == Shape::kGram)
+    memory.push_back({"gram matrix", sizeof(double) * n * n});
+  memory.push_back({"scratch", backend.scratch_bytes(n, request.chunk_coordinates)});
+  return memory;
+}
+
+std::size_t total(const std::vector<MemoryItem>& memory) {
+  std::size_t bytes = 0;
+  for (const MemoryItem& item : memory) bytes += item.bytes;
+  return bytes;
+}
+
+Status place_codes(Plan& plan) {
+  const PlanRequest& request = plan.request;
+  const std::size_t one_chunk = std::size_t{request.max_updates} * plan.row_pitch;
+  const bool bounded = request.memory_budget != 0;
+  const std::size_t rest = total(plan.memory);
+  MemoryItem codes;
+  if (plan.streaming) {
+    codes = {"codes of one update", plan.chunk_count * plan.row_pitch};
+  } else if (const std::size_t all = one_chunk * plan.chunk_count;
+             !bounded || rest + all <= request.memory_budget) {
+    codes = {"codes of all updates", all};
+    plan.resident = true;
+  } else {
+    codes = {"codes of one chunk of all updates", one_chunk};
+  }
+  plan.memory.push_back(codes);
+  plan.peak_bytes = rest + codes.bytes;
+  if (bounded && plan.peak_bytes > request.memory_budget)
+    return Status(Code::kInvalid, "memory_budget",
+                  to_string(request.rule) + " over " + std::to_string(request.dimension) +
+                      " coordinates and " + std::to_string(request.max_updates) +
+                      " updates needs " + with_unit(plan.peak_bytes) + " of a budget of " +
+                      with_unit(request.memory_budget) + ": " + list(plan.memory));
+  return {};
+}
+
+}  // namespace
+
+int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight) {
+  int exponent = 0;
+  // value_bound = mantissa * 2^exponent with mantissa in [1/2, 1): a power of two is its own
+  // ceiling.
+  if (std::frexp(value_bound, &exponent) == 0.5f) --exponent;
+  const std::uint64_t weight = std::uint64_t{max_updates} * max_weight;
+  MUSTER_CHECK(weight > 0);
+  return std::min(40, 62 - exponent - static_cast<int>(std::bit_width(weight - 1)));
+}
+
+std::string Plan::describe() const {
+  return "grid 2^-" + std::to_string(grid_bits) + " (resolution " +
+         brief(std::ldexp(1.0, -grid_bits)) + "), peak " + with_unit(peak_bytes) + ": " +
+         list(memory);
+}
+
+Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backend) {
+  MUSTER_TRY(check_numbers(request));
+  MUSTER_TRY(check_chunks(request));
+  MUSTER_TRY(check_cohort(request));
+  Plan plan;
+  plan.request = request;
+  plan.chunk_count = static_cast<std::uint32_t>(
+      divide_up<std::uint64_t>(request.dimension, request.chunk_coordinates));
+  plan.row_bytes = payload_bytes(request.format, request.chunk_coordinates);
+  plan.row_pitch = align_up(plan.row_bytes, 64);
+  plan.streaming = shape_of(request.rule) == Shape::kRow;
+  plan.grid_bits = grid_bits(request.value_bound, request.max_updates, request.max_weight);
+  if (plan.grid_bits < kLeastGridBits)
+    return Status(Code::kInvalid, "grid_too_coarse",
+                  "value_bound " + brief(request.value_bound) + ", " +
+                      std::to_string(request.max_updates) + " updates and max_weight " +
+                      std::to_string(request.max_weight) + " leave a grid of 2^-" +
+                      std::to_string(plan.grid_bits) + ", the coarsest allowed is 2^-" +
+                      std::to_string(kLeastGridBits) + ": lower one of the three");
+  plan.memory = fixed_memory(plan, backend);
+  MUSTER_TRY(place_codes(plan));
+  return plan;
+}
+
+}  // namespace muster::robust

@@ -1,0 +1,55 @@
+// A task's plan: grid, memory, layout of codes; or a refusal that names the numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/codec.h"
+#include "base/status.h"
+#include "robust_agg/rule.h"
+
+namespace muster::robust {
+
+struct PlanRequest {
+  Rule rule;
+  std::uint64_t dimension = 0;
+  std::uint32_t chunk_coordinates = 65'536;
+  ChunkFormat format;
+  std::uint32_t max_updates = 0;
+  std::uint32_t max_weight = 1;
+  std::uint32_t minimum_cohort = 1;
+  float value_bound = 16;
+  kernels::Optimiser optimiser = kernels::Optimiser::kSgd;
+  std::size_t memory_budget = 0;  ///< bytes the task may use in the backend; 0: no limit
+};
+
+struct MemoryItem {
+  std::string what;
+  std::size_t bytes = 0;
+};
+
+struct Plan {
+  PlanRequest request;
+  std::uint32_t chunk_count = 0;
+  std::size_t row_bytes = 0;  ///< payload of a full chunk
+  std::size_t row_pitch = 0;  ///< row_bytes padded to 64
+  int grid_bits = 0;          ///< g: values are rounded to 2^-g
+  bool streaming = false;     ///< rule of shape kRow
+  bool resident =
+      false;  ///< codes of all updates stay in backend memory; else re-read from the spool
+  std::vector<MemoryItem> memory;
+  std::size_t peak_bytes = 0;
+  /// "grid 2^-34 (resolution 5.8e-11), peak 12.4 MiB: accumulator 1.6 MiB, ..."
+  std::string describe() const;
+};
+
+/// g = min(40, 62 - ceil(log2(value_bound)) - ceil(log2(max_updates * max_weight))).
+int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight);
+
+/// Refusals: "grid_too_coarse" (g < 24), "memory_budget" (with every item), "cohort_too_small" (a
+/// cohort a round may close with cannot carry the rule's f), "too_many_chunks", "rule_codec",
+/// "plan_request" (a number outside its range).
+Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backend);
+
+}  // namespace muster::robust

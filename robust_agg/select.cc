@@ -1,0 +1,103 @@
+#include "robust_agg/select.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace muster::robust {
+
+GramDistances::GramDistances(std::span<const double> gram, std::uint32_t n, double relative_error)
+    : gram_(gram), n_(n), relative_error_(relative_error) {
+  MUSTER_CHECK_OP(gram.size(), ==, std::size_t{n} * n);
+}
+
+double GramDistances::distance(std::uint32_t i, std::uint32_t j) const {
+  const std::size_t n = n_;
+  return std::max(0.0, gram_[i * n + i] + gram_[j * n + j] - 2 * gram_[i * n + j]);
+}
+
+double GramDistances::error(std::uint32_t i, std::uint32_t j) const {
+  const std::size_t n = n_;
+  return relative_error_ * (gram_[i * n + i] + gram_[j * n + j]);
+}
+
+double GramDistances::least(std::uint32_t i, std::uint32_t j) const {
+  return std::max(0.0, distance(i, j) - error(i, j));
+}
+
+double GramDistances::most(std::uint32_t i, std::uint32_t j) const {
+  return distance(i, j) + error(i, j);
+}
+
+double smallest_sum(std::vector<double>& values, std::uint32_t q) {
+  MUSTER_CHECK_OP(std::size_t{q}, <=, values.size());
+  const auto end = values.begin() + q;
+  std::partial_sort(values.begin(), end, values.end());
+  double sum = 0;
+  for (auto value = values.begin(); value != end; ++value) sum += *value;
+  return sum;
+}
+
+ScoreBounds score_bounds(const GramDistances& distances, std::uint32_t q) {
+  const std::uint32_t n = distances.n();
+  ScoreBounds bounds{std::vector<double>(n), std::vector<double>(n)};
+  // Adding q numbers that are not negative is off by less than q units in the last place.
+  const double rounding = distances.exact() ? 0 : 2 * (q + 1) * 0x1p-52;
+  std::vector<double> values;
+  values.reserve(n);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    values.clear();
+    for (std::uint32_t j = 0; j < n; ++j)
+      if (j != i) values.push_back(distances.most(i, j));
+    bounds.most[i] = smallest_sum(values, q) * (1 + rounding);
+    if (distances.exact()) {
+      bounds.least[i] = bounds.most[i];
+      continue;
+    }
+    values.clear();
+    for (std::uint32_t j = 0; j < n; ++j)
+      if (j != i) values.push_back(distances.least(i, j));
+    bounds.least[i] = smallest_sum(values, q) * (1 - rounding);
+  }
+  return bounds;
+}
+
+Verdict judge(const ScoreBounds& bounds, std::uint32_t m) {
+  const auto n = static_cast<std::uint32_t>(bounds.least.size());
+  MUSTER_CHECK_OP(m, <=, n);
+  std::vector<double> least = bounds.least;
+  std::vector<double> most = bounds.most;
+  std::sort(least.begin(), least.end());
+  std::sort(most.begin(), most.end());
+  Verdict verdict;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    // Rows that may come before i; i itself is counted too and does not.
+    const auto may_precede =
+        std::upper_bound(least.begin(), least.end(), bounds.most[i]) - least.begin() - 1;
+    const auto must_precede =
+        std::lower_bound(most.begin(), most.end(), bounds.least[i]) - most.begin();
+    if (may_precede < m)
+      verdict.selected.push_back(i);
+    else if (must_precede < m)
+      verdict.contenders.push_back(i);
+  }
+  verdict.open = m - static_cast<std::uint32_t>(verdict.selected.size());
+  return verdict;
+}
+
+std::vector<std::uint32_t> possible_neighbours(const GramDistances& distances, std::uint32_t i,
+                                               std::uint32_t q) {
+  const std::uint32_t n = distances.n();
+  std::vector<double> most;
+  most.reserve(n);
+  for (std::uint32_t j = 0; j < n; ++j)
+    if (j != i) most.push_back(distances.most(i, j));
+  const auto last = most.begin() + (q - 1);
+  std::nth_element(most.begin(), last, most.end());
+  std::vector<std::uint32_t> possible;
+  for (std::uint32_t j = 0; j < n; ++j)
+    if (j != i && distances.least(i, j) <= *last) possible.push_back(j);
+  return possible;
+}
+
+}  // namespace muster::robust

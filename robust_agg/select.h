@@ -1,0 +1,57 @@
+// Selection by Krum scores that does not depend on how the Gram matrix was rounded; inside this
+// room only. A score is the sum of the q smallest squared distances of a row to the others.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace muster::robust {
+
+/// Squared distances from a Gram matrix: G_ii + G_jj - 2 G_ij, never below 0.
+class GramDistances {
+ public:
+  /// `gram`: n x n, row-major. `relative_error` times (G_ii + G_jj) bounds the error of the
+  /// distance of i and j; 0 where the matrix is exact.
+  GramDistances(std::span<const double> gram, std::uint32_t n, double relative_error);
+
+  std::uint32_t n() const { return n_; }
+  bool exact() const { return relative_error_ == 0; }
+  double least(std::uint32_t i, std::uint32_t j) const;  ///< a lower bound
+  double most(std::uint32_t i, std::uint32_t j) const;   ///< an upper bound
+
+ private:
+  double distance(std::uint32_t i, std::uint32_t j) const;
+  double error(std::uint32_t i, std::uint32_t j) const;
+
+  std::span<const double> gram_;
+  std::uint32_t n_;
+  double relative_error_;
+};
+
+/// The sum of the q smallest, added in ascending order so that it is one number whatever the order
+/// of `values` was. Reorders `values`.
+double smallest_sum(std::vector<double>& values, std::uint32_t q);
+
+/// Bounds of the score of every row. Rows are their own neighbours in no case.
+struct ScoreBounds {
+  std::vector<double> least;
+  std::vector<double> most;
+};
+ScoreBounds score_bounds(const GramDistances& distances, std::uint32_t q);
+
+/// What bounds alone say about the m best rows: rows that are among them whatever the true scores
+/// are, and rows between which the true scores (or ranks) must decide about the open places.
+struct Verdict {
+  std::vector<std::uint32_t> selected;    ///< ascending
+  std::vector<std::uint32_t> contenders;  ///< ascending; empty if nothing is open
+  std::uint32_t open = 0;                 ///< places left for contenders
+};
+Verdict judge(const ScoreBounds& bounds, std::uint32_t m);
+
+/// The other rows that may be among the q nearest of row i, ascending; at least q.
+std::vector<std::uint32_t> possible_neighbours(const GramDistances& distances, std::uint32_t i,
+                                               std::uint32_t q);
+
+}  // namespace muster::robust

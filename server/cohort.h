@@ -1,0 +1,98 @@
+// The updates of one round as they come in: which chunks are there, where their codes lie, and the
+// sealed set as the rules want it. One thread (the engine).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "ingest/arrival.h"
+#include "ingest/keys.h"
+#include "ingest/slots.h"
+#include "ingest/spool.h"
+#include "kernels/backend.h"
+#include "robust_agg/aggregate.h"
+
+namespace muster::server {
+
+/// Where the memory of a round comes from. All outlive it.
+struct CohortParts {
+  kernels::Backend& backend;
+  const ingest::Spool& spool;
+  ingest::SlotPool& slots;
+  const robust::Plan& plan;
+  std::vector<std::int8_t> scale_exponents;  ///< I8S, whole vector
+};
+
+/// Collects chunks; for streaming rules folds each update when it is whole, for the others keeps
+/// the codes: resident in backend memory where the plan says so, else on disk only.
+class CohortBuilder {
+ public:
+  /// Takes backend memory for the sum and the resident codes: "backend_memory" if there is none.
+  static Result<std::unique_ptr<CohortBuilder>> create(CohortParts parts);
+  ~CohortBuilder();
+
+  /// One durable chunk. Takes the arrival's slot and gives it back when its bytes are not needed
+  /// any more. True if this made an update whole. A second copy of a chunk is ignored. Errors are
+  /// those of the spool (kCorrupt: the node must not go on).
+  Result<bool> add(const ingest::Arrival& arrival);
+
+  std::uint32_t complete() const { return complete_; }
+  /// Ids of the whole updates, ascending: what a seal fixes.
+  std::vector<UpdateId> complete_ids() const;
+  /// Gives back every slot still held for updates that never became whole.
+  void release_slots();
+
+  struct Aggregated {
+    robust::Outcome outcome;
+    const std::int64_t* sum = nullptr;  ///< backend memory of this builder
+  };
+  /// Runs the rule over exactly the updates `sealed` (ascending). All of them must be whole here:
+  /// kCorrupt / "sealed_update_missing" otherwise.
+  Result<Aggregated> aggregate(std::span<const UpdateId> sealed,
+                               const ingest::NodeSecret& round_secret);
+
+  /// Host memory of the books for the budget, bytes.
+  static std::size_t book_bytes(const robust::Plan& plan);
+
+ private:
+  class Sealed;
+  struct Chunk {
+    ingest::RecordLocation location;
+    ingest::SlotIndex slot = ingest::kNoSlot;
+    bool here = false;
+  };
+  struct Update {
+    DeviceHash device;
+    std::uint32_t weight = 0;
+    std::uint32_t row = 0;
+    std::uint32_t chunks_here = 0;
+    std::vector<Chunk> chunks;
+  };
+  struct IdHash {
+    std::size_t operator()(const UpdateId& id) const { return id.low; }
+  };
+
+  explicit CohortBuilder(CohortParts parts);
+  Status load(const Update& update, std::uint32_t chunk, std::byte* target);
+  Status fold(Update& update);
+  Status keep(Update& update, std::uint32_t chunk);
+  kernels::Codes codes_of(std::uint32_t chunk, std::span<const std::byte* const> rows) const;
+  std::byte* resident_row(std::uint32_t chunk, std::uint32_t row) const;
+  void give_back(Chunk& chunk);
+
+  CohortParts parts_;
+  std::unordered_map<UpdateId, Update, IdHash> updates_;
+  std::uint32_t complete_ = 0;
+  std::size_t slots_held_ = 0;
+  kernels::Buffer sum_;
+  kernels::Buffer codes_;          ///< resident codes; or one chunk of all rows; or one update
+  std::vector<std::byte> record_;  ///< a spool record being read
+  std::optional<robust::RowFold> fold_;  ///< streaming rules
+};
+
+}  // namespace muster::server

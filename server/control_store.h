@@ -1,0 +1,106 @@
+// Tasks, keys, rounds and the model index: SQLite with full sync over base/storage.h. Small, rare
+// writes; every call is one synced transaction. One thread (the engine) uses it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/storage.h"
+#include "ingest/keys.h"
+#include "wire/ids.h"
+
+namespace muster::server {
+
+/// design: open -> sealed -> aggregated -> released -> shredded; or open, sealed -> abandoned.
+enum class RoundState : std::uint8_t {
+  kOpen,
+  kSealed,
+  kAggregated,
+  kReleased,
+  kShredded,
+  kAbandoned
+};
+std::string_view round_state_name(RoundState state);
+
+struct TaskRow {
+  TaskId id = 0;
+  std::string name;
+  std::string text;  ///< TOML
+  std::int64_t created_ms = 0;
+};
+
+struct RoundRow {
+  TaskId task = 0;
+  RoundNumber round = 0;
+  RoundState state = RoundState::kOpen;
+  ModelVersion model_version = 0;  ///< trained from
+  ingest::NodeSecret secret{};     ///< round secret; wiped once shredded or abandoned
+  std::vector<UpdateId> sealed;    ///< ascending; from kSealed on
+  Sha256 sealed_hash{};            ///< of the sorted ids
+  Sha256 model_hash{};             ///< SHA-256 of the released file; from kAggregated on
+  std::string record;              ///< JSON: cohort, n, f, divisor, chosen, times
+  std::int64_t opened_ms = 0, closed_ms = 0;
+};
+
+struct ModelRow {
+  TaskId task = 0;
+  ModelVersion version = 0;
+  std::string file;  ///< relative to the data directory
+  Sha256 hash{};
+  std::int64_t created_ms = 0;
+};
+
+struct KeyRow {
+  ingest::PublicKey key{};
+  ingest::KeyRole role = ingest::KeyRole::kDevice;
+  bool revoked = false;
+  std::string label;
+  std::int64_t enrolled_ms = 0;
+};
+
+class ControlStore {
+ public:
+  /// Creates the database on first use (fresh node secret and server key). "store_newer" for a
+  /// schema version we do not know, "store_corrupt" where SQLite's check fails.
+  static Result<std::unique_ptr<ControlStore>> open(Storage& storage, const std::string& path);
+  virtual ~ControlStore() = default;
+
+  virtual const ingest::NodeSecret& node_secret() const = 0;
+  virtual const ingest::KeyPair& server_key() const = 0;
+
+  virtual Status enroll(const std::vector<KeyRow>& keys) = 0;
+  virtual Status revoke(const ingest::PublicKey& key) = 0;  ///< "key_unknown"
+  virtual Result<std::vector<KeyRow>> keys() = 0;
+
+  /// "task_exists", "too_many_tasks".
+  virtual Result<TaskId> create_task(const std::string& name, const std::string& text,
+                                     std::int64_t now_ms) = 0;
+  virtual Result<std::vector<TaskRow>> tasks() = 0;
+
+  /// Newest first, at most `limit`; without sealed ids.
+  virtual Result<std::vector<RoundRow>> rounds(TaskId task, std::size_t limit) = 0;
+  virtual Result<std::optional<RoundRow>> round(TaskId task, RoundNumber number) = 0;
+  virtual Result<std::optional<RoundRow>> latest_round(TaskId task) = 0;
+
+  // Each is one synced step, refused ("round_state") unless the round is in the state before, and
+  // fine if it already is in the state after with the same content (idempotent).
+  virtual Status open_round(const RoundRow& row) = 0;
+  virtual Status seal_round(TaskId task, RoundNumber round, const std::vector<UpdateId>& ids,
+                            const Sha256& hash, std::int64_t now_ms) = 0;
+  virtual Status aggregate_round(TaskId task, RoundNumber round, const Sha256& model_hash,
+                                 const std::string& record) = 0;
+  /// Round released and model version indexed, in one transaction.
+  virtual Status release_round(TaskId task, RoundNumber round, const ModelRow& model) = 0;
+  virtual Status shred_round(TaskId task, RoundNumber round) = 0;  ///< secret wiped, ids kept
+  virtual Status abandon_round(TaskId task, RoundNumber round, const std::string& record) = 0;
+
+  virtual Status add_model(const ModelRow& model) = 0;
+  virtual Status remove_model(TaskId task, ModelVersion version) = 0;
+  virtual Result<std::vector<ModelRow>> models(TaskId task) = 0;  ///< ascending version
+};
+
+}  // namespace muster::server

@@ -1,0 +1,228 @@
+#include "server/node.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/limits.h"
+#include "base/log.h"
+
+namespace muster::server {
+namespace {
+
+constexpr Nanoseconds kTurnWait = 5 * kMillisecond;
+
+/// Every peer costs a descriptor; the soft limit of most systems (1,024) is no place to stay.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+kernels::CpuLevel cpu_level(const std::string& name) {
+  if (name == "baseline") return kernels::CpuLevel::kBaseline;
+  if (name == "avx2") return kernels::CpuLevel::kAvx2;
+  if (name == "avx512") return kernels::CpuLevel::kAvx512;
+  return kernels::detect_cpu_level();
+}
+
+}  // namespace
+
+Node::Node(const Config& config) : config_(config) {}
+
+Result<std::unique_ptr<Node>> Node::start(const Config& config) {
+  std::unique_ptr<Node> node(new Node(config));
+  MUSTER_TRY(node->open());
+  return node;
+}
+
+Status Node::open() {
+  raise_descriptor_limit();
+  MUSTER_TRY(storage_.make_directory(config_.data_dir));
+  MUSTER_ASSIGN(lock_, storage_.lock(config_.data_dir + "/lock"));
+  MUSTER_ASSIGN(control_, ControlStore::open(storage_, config_.data_dir + "/control.db"));
+  models_ = std::make_unique<ModelStore>(storage_, config_.data_dir);
+
+  kernels::BackendOptions options;
+  options.kind = config_.backend.kind;
+  options.threads = config_.backend.threads;
+  options.memory_bytes = config_.backend.memory_bytes;
+  options.level = cpu_level(config_.backend.cpu_level);
+  std::string note;
+  MUSTER_ASSIGN(backend_, kernels::create_backend(options, &note));
+  if (!note.empty()) log_info("backend_note", note);
+
+  MUSTER_ASSIGN(const auto known, control_->tasks());
+  const std::size_t slot_bytes = choose_slot_bytes(known);
+  MUSTER_ASSIGN(
+      slab_, backend_->allocate(std::max<std::size_t>(config_.ingest.slab_bytes, 8 * slot_bytes)));
+  slots_ = std::make_unique<ingest::SlotPool>(MutableBytes(slab_.data, slab_.bytes), slot_bytes);
+
+  facts_.backend = backend_->description();
+  facts_.server_key = ingest::key_text(control_->server_key().public_key);
+  facts_.data_dir = std::filesystem::absolute(config_.data_dir).lexically_normal().string();
+  RecoveredRounds recovered;
+  MUSTER_TRY(open_ingest(recovered));
+  MUSTER_TRY(open_http());
+  log_info("started", "musterd " MUSTER_VERSION " is up",
+           {{"backend", facts_.backend},
+            {"listen", fmt::format("{}", fmt::join(facts_.endpoints, " "))},
+            {"security", config_.ingest.security},
+            {"server_key", facts_.server_key},
+            {"status_page", "http://" + facts_.metrics_address + "/status"},
+            {"admin", admin_http_->address()},
+            {"privacy", "none: releases carry no differential-privacy statement"}});
+  if (config_.ingest.security == "plain")
+    log_warning("unsafe", "plain mode: identities are claims and traffic is readable");
+  log_info("memory_budget", engine_->budget().describe(),
+           {{"bytes", engine_->budget().total_bytes}});
+  return {};
+}
+
+/// Slots fit the longest chunk of every task known at start, and of a default task made later.
+std::size_t Node::choose_slot_bytes(const std::vector<TaskRow>& known) const {
+  std::size_t payload = payload_bytes({Codec::kI8B, 8}, 65'536);
+  auto include = [&](const TaskConfig& task) {
+    const auto codec = parse_codec(task.codec);
+    std::uint64_t d = task.chunk_coordinates;
+    if (task.dimension != 0)
+      d = std::min<std::uint64_t>(
+          d, divide_up<std::uint64_t>(task.dimension, task.block) * task.block);
+    if (codec)
+      payload = std::max(payload, payload_bytes({*codec, 4}, d));  // 4: the smallest block there is
+  };
+  for (const TaskConfig& task : config_.tasks) include(task);
+  for (const TaskRow& row : known)
+    if (const auto task = parse_task(row.text, row.name); task.ok()) include(*task);
+  return std::max<std::size_t>(ingest::record_bytes(payload), config_.ingest.slot_bytes / 64 * 64);
+}
+
+Status Node::open_ingest(RecoveredRounds& recovered) {
+  ingest::SpoolOptions spool;
+  spool.directory = config_.data_dir + "/spool";
+  spool.segment_bytes = config_.spool.segment_bytes;
+  spool.low_water_bytes = config_.spool.low_water_bytes;
+  spool.accept_quarantine = config_.spool.accept_quarantine;
+  MUSTER_TRY(storage_.make_directory(spool.directory));
+  MUSTER_ASSIGN(spool_, ingest::Spool::open(
+                            storage_, spool, stats_,
+                            [&](const ingest::RecordHeader& header, ingest::RecordLocation where) {
+                              recovered[{header.task, header.round}].push_back({header, where});
+                            },
+                            &recovery_));
+  if (recovery_.records > 0 || recovery_.truncated_bytes > 0 || !recovery_.quarantined.empty())
+    log_info("recovered", "the spool was recovered",
+             {{"records", recovery_.records},
+              {"bytes", recovery_.bytes},
+              {"truncated_bytes", recovery_.truncated_bytes},
+              {"quarantined", recovery_.quarantined.size()}});
+
+  ingest::ServiceOptions options;
+  options.endpoints = config_.ingest.listen;
+  options.curve = config_.ingest.security != "plain";
+  options.allow_plain_anywhere = config_.ingest.allow_plain_anywhere;
+  options.server_key = control_->server_key();
+  options.io_threads = static_cast<int>(config_.ingest.io_threads);
+  options.max_connections = config_.ingest.max_connections;
+  options.max_connections_per_address = config_.ingest.max_connections_per_address;
+  options.commit_window = config_.ingest.commit_window;
+  options.commit_bytes = config_.ingest.commit_bytes;
+  arrivals_ =
+      std::make_unique<BoundedQueue<ingest::Arrival>>(slots_->count() + 2 * limits::kMaxTasks);
+  MUSTER_ASSIGN(service_,
+                ingest::Service::start(options, *spool_, *slots_, keys_, control_->node_secret(),
+                                       *arrivals_, clock_, stats_, [this](const Status& status) {
+                                         log_error("spool_fault", status.message());
+                                         faulted_ = true;
+                                       }));
+  facts_.endpoints = service_->endpoints();
+  engine_ = std::make_unique<Engine>(TaskParts{storage_, *control_, *models_, *backend_, *spool_,
+                                               *slots_, *service_, clock_, stats_},
+                                     *arrivals_, keys_, config_);
+  return engine_->start(std::move(recovered));
+}
+
+Status Node::open_http() {
+  refresh_process_stats_ = monitoring::register_process_stats(stats_);
+  const monitoring::ReadyCheck ready = [this] { return unready(); };
+  // The addresses are known only once both listeners are up, so the metrics one comes first.
+  const auto public_handler = monitoring::public_handler(
+      stats_, ready, [this] { return admin_ ? admin_->status_json() : std::string("{}"); });
+  monitoring::HttpOptions metrics;
+  metrics.listen = config_.monitoring.listen;
+  MUSTER_ASSIGN(public_http_,
+                monitoring::HttpServer::start(metrics, [this, public_handler](const auto& request) {
+                  if (request.path == "/metrics") refresh_process_stats_();
+                  return public_handler(request);
+                }));
+  facts_.metrics_address = public_http_->address();
+  admin_ = std::make_unique<Admin>(*engine_, stats_, facts_, ready);
+  monitoring::HttpOptions admin;
+  admin.listen = "unix:" + (config_.admin.socket.empty() ? facts_.data_dir + "/admin.sock"
+                                                         : config_.admin.socket);
+  admin.body_bytes = 16 * limits::kDocumentBytes;  // key lists of a fleet
+  MUSTER_ASSIGN(admin_http_, monitoring::HttpServer::start(admin, [this](const auto& request) {
+                  return admin_->handle(request);
+                }));
+  return {};
+}
+
+std::vector<std::string> Node::unready() const {
+  std::vector<std::string> causes;
+  if (stopping_) causes.emplace_back("draining");
+  if (faulted_) causes.emplace_back("spool_fault");
+  return causes;
+}
+
+Status Node::run() {
+  while (!stopping_ && !faulted_) MUSTER_TRY(engine_->turn(kTurnWait));
+  if (faulted_)
+    return Status(
+        Code::kUnavailable, "spool_fault",
+        "a write or sync of the spool failed; nothing after it was acknowledged. Mend the "
+        "disk and start again: everything acknowledged is recovered");
+  log_info("draining", "stopping: committing what was admitted");
+  service_->drain();
+  service_->stop();
+  while (arrivals_->size() > 0) MUSTER_TRY(engine_->turn(0));
+  engine_->stop();
+  log_info("stopped", "everything acknowledged is on disk");
+  return {};
+}
+
+Node::~Node() {
+  if (engine_) engine_->stop();
+  // HTTP threads call the engine and the admin; ingest threads fill what the engine reads.
+  admin_http_.reset();
+  public_http_.reset();
+  if (service_) service_->stop();
+  engine_.reset();
+  service_.reset();
+}
+
+int exit_code(const Status& status) {
+  if (status.ok()) return 0;
+  const std::string_view reason = status.reason();
+  if (reason == "config_invalid") return 78;
+  if (reason == "already_locked") return 75;
+  if (reason == "spool_fault" || reason == "io_error" || reason == "disk_full") return 74;
+  if (reason == "permission_denied") return 77;
+  switch (status.code()) {
+    case Code::kCorrupt:
+      return 65;
+    case Code::kUnavailable:
+      return 69;
+    case Code::kInternal:
+      return 70;
+    case Code::kInvalid:
+    case Code::kExhausted:
+      return 78;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace muster::server

@@ -1,0 +1,494 @@
+#include "server/task.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "server/task_metrics.h"
+
+namespace muster::server {
+namespace {
+
+std::uint32_t scaled(std::uint32_t target, double factor) {
+  return static_cast<std::uint32_t>(std::ceil(static_cast<double>(target) * factor));
+}
+
+Sha256 hash_ids(std::span<const UpdateId> ids) { return ingest::sha256(std::as_bytes(ids)); }
+
+/// Largest model file read at once.
+constexpr std::size_t kModelFileBytes = std::size_t{64} << 30;
+
+struct UpdateIdHash {
+  std::size_t operator()(const UpdateId& id) const { return id.low; }
+};
+
+}  // namespace
+
+Task::Task(TaskParts parts, TaskRow row, TaskConfig config)
+    : parts_(parts), row_(std::move(row)), config_(std::move(config)) {}
+
+Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskConfig config) {
+  std::unique_ptr<Task> task(new Task(parts, std::move(row), std::move(config)));
+  const TaskConfig& wish = task->config_;
+  MUSTER_ASSIGN(task->rule_, robust::parse_rule(wish.rule, wish.rule_parameters));
+  MUSTER_TRY(task->load_model());
+  robust::PlanRequest request;
+  request.rule = task->rule_;
+  request.dimension = task->layout_.dimension;
+  // A chunk longer than the model would only size slots for bytes that never come.
+  const std::uint64_t block = wish.block;
+  request.chunk_coordinates = static_cast<std::uint32_t>(std::min<std::uint64_t>(
+      wish.chunk_coordinates, divide_up(task->layout_.dimension, block) * block));
+  request.format.codec = parse_codec(wish.codec).value();
+  if (request.format.codec == Codec::kI8B || request.format.codec == Codec::kI8S)
+    request.format.log2_block = static_cast<std::uint8_t>(std::countr_zero(wish.block));
+  request.max_updates = scaled(wish.target_cohort, wish.over_selection);
+  request.max_weight = wish.max_weight;
+  request.minimum_cohort = wish.minimum_cohort;
+  request.value_bound = wish.value_bound;
+  request.optimiser = wish.step.optimiser;
+  request.memory_budget = wish.memory_bytes;
+  MUSTER_ASSIGN(task->plan_, robust::make_plan(request, parts.backend));
+  if (request.format.codec == Codec::kI8S)
+    task->scale_exponents_.assign(divide_up(task->layout_.dimension, block),
+                                  static_cast<std::int8_t>(wish.scale_exponent));
+  if (ingest::record_bytes(task->plan_.row_bytes) > parts.slots.slot_bytes())
+    return Status(Code::kInvalid, "chunk_too_large",
+                  fmt::format("a chunk of {} coordinates in {} takes {} bytes, a slot holds {}; "
+                              "lower chunk_coordinates",
+                              request.chunk_coordinates, wish.codec, task->plan_.row_bytes,
+                              parts.slots.slot_bytes() - ingest::kRecordHeaderBytes));
+  task->terms_ = task_terms(wish);
+  task->terms_hash_ = ingest::sha256(as_bytes(task->terms_));
+  task->metrics_ = std::make_shared<Metrics>(parts.stats, wish.name, request.minimum_cohort);
+  return task;
+}
+
+/// The newest released version; for a new task the file or the zeros its author asked for.
+Status Task::load_model() {
+  if (row_.id != 0) {
+    MUSTER_ASSIGN(const auto versions, parts_.control.models(row_.id));
+    if (!versions.empty()) {
+      const ModelRow& newest = versions.back();
+      MUSTER_ASSIGN(StoredModel stored, parts_.models.load(row_.name, newest.version, newest.hash));
+      layout_ = std::move(stored.layout);
+      state_ = std::move(stored.state);
+      version_ = newest.version;
+      return publish();
+    }
+  }
+  if (config_.model.empty()) {
+    layout_ = Layout::flat(config_.dimension);
+    state_.values.assign(config_.dimension, 0.0f);
+  } else {
+    MUSTER_ASSIGN(const auto bytes, read_file(parts_.storage, config_.model, kModelFileBytes));
+    MUSTER_ASSIGN(SafetensorsFile file, parse_safetensors(bytes));
+    layout_ = std::move(file.layout);
+    state_.values = std::move(file.values);
+  }
+  return publish();
+}
+
+Status Task::publish() {
+  auto model = std::make_shared<ingest::PublishedModel>();
+  model->version = version_;
+  model->values = state_.values;
+  published_ = std::move(model);
+  return {};
+}
+
+Result<ModelVersion> Task::import_model(SafetensorsFile file) {
+  if (file.layout.dimension != layout_.dimension)
+    return Status(Code::kInvalid, "wrong_dimension",
+                  fmt::format("the file has {} coordinates, the task {}", file.layout.dimension,
+                              layout_.dimension));
+  if (import_ || (round_ && round_->phase() != RoundPhase::kOpen))
+    return Status(Code::kExhausted, "round_busy", "a round is being closed; try again in a moment");
+  Import import{std::move(file.layout), {}, version_ + 1};
+  import.state.values = std::move(file.values);
+  MUSTER_ASSIGN(const Sha256 hash,
+                parts_.models.save(row_.name, import.version, import.layout, import.state));
+  MUSTER_TRY(parts_.control.add_model({row_.id, import.version,
+                                       ModelStore::file_name(row_.name, import.version), hash,
+                                       parts_.clock.wall_ms()}));
+  const ModelVersion version = import.version;
+  import_ = std::move(import);
+  if (round_)
+    MUSTER_TRY(carry_out(round_->on(RoundEvent::kAbortRequested, parts_.clock.now())));
+  else
+    MUSTER_TRY(adopt_import());
+  return version;
+}
+
+/// The imported model is on disk and indexed; from now on devices train from it.
+Status Task::adopt_import() {
+  if (!import_) return {};
+  layout_ = std::move(import_->layout);
+  state_ = std::move(import_->state);
+  version_ = import_->version;
+  import_.reset();
+  return publish();
+}
+
+RoundPolicy Task::policy() const {
+  return {config_.target_cohort, config_.minimum_cohort,
+          config_.deadline == 0 ? 0 : opened_ + config_.deadline};
+}
+
+ingest::RoundSpec Task::spec() const {
+  ingest::RoundSpec spec;
+  spec.task = row_.id;
+  spec.task_name = row_.name;
+  spec.round = round_row_.round;
+  spec.model = published_;
+  spec.dimension = layout_.dimension;
+  spec.chunk_coordinates = plan_.request.chunk_coordinates;
+  spec.chunk_count = plan_.chunk_count;
+  spec.format = plan_.request.format;
+  spec.scale_exponents = scale_exponents_;
+  spec.clip_norm = config_.device_clip_norm;
+  spec.value_bound = config_.value_bound;
+  spec.max_weight = config_.max_weight;
+  spec.max_assigned = plan_.request.max_updates;
+  spec.max_updates = plan_.request.max_updates;
+  spec.deadline = policy().deadline;
+  spec.terms = terms_hash_;
+  return spec;
+}
+
+std::size_t Task::host_bytes() const {
+  const std::size_t model = layout_.dimension * sizeof(float);
+  const std::size_t moments = plan_.request.optimiser == kernels::Optimiser::kSgd        ? 0
+                              : plan_.request.optimiser == kernels::Optimiser::kMomentum ? 1
+                                                                                         : 2;
+  // Present and next state, published copy, and the file being built.
+  return model * (4 + 2 * moments) + CohortBuilder::book_bytes(plan_) +
+         2 * ingest::Intake::round_bytes(plan_.request.max_updates, plan_.chunk_count);
+}
+
+Status Task::resume(std::vector<RecoveredRecord> records) {
+  MUSTER_ASSIGN(const auto versions, parts_.control.models(row_.id));
+  if (versions.empty()) {
+    MUSTER_ASSIGN(const Sha256 hash, parts_.models.save(row_.name, 0, layout_, state_));
+    MUSTER_TRY(parts_.control.add_model(
+        {row_.id, 0, ModelStore::file_name(row_.name, 0), hash, parts_.clock.wall_ms()}));
+  }
+  MUSTER_ASSIGN(std::optional<RoundRow> latest, parts_.control.latest_round(row_.id));
+  MUSTER_ASSIGN(const auto history, parts_.control.rounds(row_.id, ~std::size_t{0} >> 1));
+  rounds_done_ = static_cast<std::uint64_t>(
+      std::count_if(history.begin(), history.end(), [](const RoundRow& row) {
+        return row.state == RoundState::kReleased || row.state == RoundState::kShredded;
+      }));
+  if (!latest) return open_next();
+  // The round before last, for devices that never saw their receipt.
+  if (latest->round > 1) {
+    MUSTER_ASSIGN(std::optional<RoundRow> before, parts_.control.round(row_.id, latest->round - 1));
+    if (before && !before->sealed.empty())
+      parts_.ingest.remember_sealed(row_.id, row_.name, before->round, before->sealed);
+  }
+  if (latest->state == RoundState::kOpen) {
+    const bool overtaken = latest->model_version != version_;  // by an import
+    MUSTER_TRY(open(std::move(*latest), records));
+    return overtaken ? carry_out(round_->on(RoundEvent::kAbortRequested, opened_)) : Status();
+  }
+  if (!latest->sealed.empty())
+    parts_.ingest.remember_sealed(row_.id, row_.name, latest->round, latest->sealed);
+  round_row_ = std::move(*latest);
+  opened_ = parts_.clock.now();
+  switch (round_row_.state) {
+    case RoundState::kSealed:
+    case RoundState::kAggregated: {
+      // The aggregate lived in memory only. The sealed set is on disk and the rule is a pure
+      // function of it: compute it again, and hold it against the hash if one was recorded.
+      const std::unordered_set<UpdateId, UpdateIdHash> sealed(round_row_.sealed.begin(),
+                                                              round_row_.sealed.end());
+      std::erase_if(records, [&](const RecoveredRecord& record) {
+        return !sealed.contains(record.header.update);
+      });
+      round_ = Round::resumed(policy(), RoundPhase::kAggregating);
+      MUSTER_TRY(feed(records));
+      return carry_out(RoundDuty::kAggregate);
+    }
+    case RoundState::kReleased:
+      round_ = Round::resumed(policy(), RoundPhase::kShredding);
+      return carry_out(RoundDuty::kShred);
+    default:
+      return open_next();
+  }
+}
+
+Status Task::open_next() {
+  if (config_.rounds != 0 && rounds_done_ >= config_.rounds) {
+    round_.reset();
+    cohort_.reset();
+    show_state();
+    log_info("task_finished", "the task has made all its rounds",
+             {{"task", row_.name}, {"rounds", rounds_done_}});
+    return {};
+  }
+  RoundRow row;
+  row.task = row_.id;
+  row.round = round_row_.round + 1;
+  row.model_version = version_;
+  row.secret = ingest::random_secret();
+  row.opened_ms = parts_.clock.wall_ms();
+  MUSTER_TRY(parts_.control.open_round(row));
+  return open(std::move(row), {});
+}
+
+Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
+  round_row_ = std::move(row);
+  opened_ = parts_.clock.now();
+  round_.emplace(policy());
+  MUSTER_TRY(feed(records));
+  std::vector<ingest::RecordHeader> headers;
+  headers.reserve(records.size());
+  for (const auto& record : records) headers.push_back(record.header);
+  parts_.ingest.open_round(spec(), std::move(headers));
+  log_info("round_opened", "round is open",
+           {{"task", row_.name},
+            {"round", round_row_.round},
+            {"model_version", version_},
+            {"target", config_.target_cohort},
+            {"recovered_updates", cohort_->complete()}});
+  // The recovered updates count towards the target like any others.
+  for (std::uint32_t i = 0; i < cohort_->complete(); ++i)
+    MUSTER_TRY(carry_out(round_->on(RoundEvent::kUpdateComplete, opened_)));
+  show_state();
+  return {};
+}
+
+Status Task::feed(const std::vector<RecoveredRecord>& records) {
+  if (!cohort_) {
+    MUSTER_ASSIGN(cohort_, CohortBuilder::create({parts_.backend, parts_.spool, parts_.slots, plan_,
+                                                  scale_exponents_}));
+  }
+  for (const RecoveredRecord& record : records) {
+    ingest::Arrival arrival;
+    arrival.header = record.header;
+    arrival.location = record.location;
+    MUSTER_ASSIGN([[maybe_unused]] const bool whole, cohort_->add(arrival));
+  }
+  return {};
+}
+
+Status Task::on_chunk(const ingest::Arrival& arrival) {
+  if (!round_ || !cohort_ || arrival.header.round != round_row_.round) {
+    if (arrival.slot != ingest::kNoSlot) parts_.slots.give_back(arrival.slot);
+    return Status(Code::kInternal, "arrival_after_drain",
+                  fmt::format("a chunk of round {} of task {} came after its end",
+                              arrival.header.round, row_.name));
+  }
+  MUSTER_ASSIGN(const bool whole, cohort_->add(arrival));
+  if (!whole) return {};
+  metrics_->cohort.set(cohort_->complete());
+  return carry_out(round_->on(RoundEvent::kUpdateComplete, parts_.clock.now()));
+}
+
+Status Task::on_drained(RoundNumber round) {
+  if (!round_ || round != round_row_.round) return {};
+  return carry_out(round_->on(RoundEvent::kDrained, parts_.clock.now()));
+}
+
+Status Task::tick() {
+  if (!round_) return {};
+  metrics_->age.set(static_cast<double>(parts_.clock.now() - opened_) / kSecond);
+  return carry_out(round_->on(RoundEvent::kTick, parts_.clock.now()));
+}
+
+Result<RoundNumber> Task::close_round() {
+  if (!round_ || round_->phase() != RoundPhase::kOpen)
+    return Status(Code::kClosed, "no_open_round", "task " + row_.name + " has no open round");
+  const RoundNumber number = round_row_.round;
+  MUSTER_TRY(carry_out(round_->on(RoundEvent::kCloseRequested, parts_.clock.now())));
+  return number;
+}
+
+Result<RoundNumber> Task::abort_round() {
+  if (!round_ || round_->phase() != RoundPhase::kOpen)
+    return Status(Code::kClosed, "no_open_round", "task " + row_.name + " has no open round");
+  const RoundNumber number = round_row_.round;
+  MUSTER_TRY(carry_out(round_->on(RoundEvent::kAbortRequested, parts_.clock.now())));
+  return number;
+}
+
+/// One duty leads to the next until the round waits for the outside again.
+Status Task::carry_out(RoundDuty duty) {
+  switch (duty) {
+    case RoundDuty::kNone:
+      return {};
+    case RoundDuty::kStopAdmission:
+      parts_.ingest.close_round(row_.id, round_row_.round);
+      show_state();
+      return {};
+    case RoundDuty::kSeal:
+      return seal();
+    case RoundDuty::kAggregate:
+      return aggregate();
+    case RoundDuty::kRelease:
+      return release();
+    case RoundDuty::kShred:
+      return shred();
+    case RoundDuty::kAbandon:
+      if (round_->aborting())
+        return abandon(Status(Code::kClosed, "aborted", "an operator ended the round"));
+      return abandon(Status(Code::kExhausted, "below_minimum_cohort",
+                            fmt::format("{} updates, {} are the minimum", cohort_->complete(),
+                                        config_.minimum_cohort)));
+  }
+  return {};
+}
+
+Status Task::seal() {
+  metrics_->collect.observe(static_cast<double>(parts_.clock.now() - opened_) / kSecond);
+  const Nanoseconds start = parts_.clock.now();
+  cohort_->release_slots();
+  round_row_.sealed = cohort_->complete_ids();
+  round_row_.sealed_hash = hash_ids(round_row_.sealed);
+  round_row_.closed_ms = parts_.clock.wall_ms();
+  MUSTER_TRY(parts_.control.seal_round(row_.id, round_row_.round, round_row_.sealed,
+                                       round_row_.sealed_hash, round_row_.closed_ms));
+  round_row_.state = RoundState::kSealed;
+  metrics_->seal.observe(static_cast<double>(parts_.clock.now() - start) / kSecond);
+  return carry_out(round_->on(RoundEvent::kSealed, parts_.clock.now()));
+}
+
+Status Task::aggregate() {
+  show_state();
+  const Nanoseconds start = parts_.clock.now();
+  auto aggregated = cohort_->aggregate(round_row_.sealed, round_row_.secret);
+  Status failure = aggregated.status();
+  robust::ModelState next = state_;
+  if (failure.ok())
+    failure = robust::apply_step(parts_.backend, config_.step, plan_, aggregated->outcome,
+                                 aggregated->sum, next);
+  if (!failure.ok()) {
+    // The rule or the step is not defined on this cohort: the round fails, the node does not.
+    if (failure.code() != Code::kInvalid) return failure;
+    [[maybe_unused]] const RoundDuty duty =
+        round_->on(RoundEvent::kCannotAggregate, parts_.clock.now());
+    return abandon(failure);
+  }
+  const robust::Outcome& outcome = aggregated->outcome;
+  const double seconds = static_cast<double>(parts_.clock.now() - start) / kSecond;
+  const Sha256 hash = parts_.models.hash_of(layout_, next, version_ + 1);
+  if (round_row_.state == RoundState::kAggregated && hash != round_row_.model_hash)
+    return Status(Code::kInternal, "release_differs",
+                  fmt::format("round {} of task {} gives other bytes than before the restart",
+                              round_row_.round, row_.name));
+  metrics_->aggregate.observe(seconds);
+  if (outcome.invalid > 0) metrics_->invalid.add(outcome.invalid);
+  if (round_row_.state != RoundState::kAggregated) {
+    const nlohmann::json record = {{"cohort", round_row_.sealed.size()},
+                                   {"n", outcome.n},
+                                   {"f", outcome.f},
+                                   {"invalid", outcome.invalid},
+                                   {"divisor", outcome.divisor},
+                                   {"selected", outcome.selected.size()},
+                                   {"chosen", outcome.chosen},
+                                   {"aggregate_seconds", seconds}};
+    round_row_.record = record.dump();
+    round_row_.model_hash = hash;
+    MUSTER_TRY(parts_.control.aggregate_round(row_.id, round_row_.round, hash, round_row_.record));
+    round_row_.state = RoundState::kAggregated;
+  }
+  next_ = std::move(next);
+  return carry_out(round_->on(RoundEvent::kAggregated, parts_.clock.now()));
+}
+
+Status Task::release() {
+  const Nanoseconds start = parts_.clock.now();
+  const ModelVersion version = version_ + 1;
+  MUSTER_ASSIGN(const Sha256 hash, parts_.models.save(row_.name, version, layout_, *next_));
+  MUSTER_CHECK(hash == round_row_.model_hash);
+  MUSTER_TRY(parts_.control.release_round(
+      row_.id, round_row_.round,
+      {row_.id, version, ModelStore::file_name(row_.name, version), hash, parts_.clock.wall_ms()}));
+  round_row_.state = RoundState::kReleased;
+  state_ = std::move(*next_);
+  next_.reset();
+  version_ = version;
+  ++rounds_done_;
+  MUSTER_TRY(publish());
+  metrics_->release.observe(static_cast<double>(parts_.clock.now() - start) / kSecond);
+  log_info("round_released", "round is released",
+           {{"task", row_.name},
+            {"round", round_row_.round},
+            {"model_version", version_},
+            {"cohort", round_row_.sealed.size()},
+            {"model_sha256", ingest::hex(hash)}});
+  return carry_out(round_->on(RoundEvent::kReleased, parts_.clock.now()));
+}
+
+Status Task::shred() {
+  MUSTER_TRY(parts_.control.shred_round(row_.id, round_row_.round));
+  // Old versions go once their successors are safe. Version 0 stays: it is where the task began.
+  MUSTER_ASSIGN(const auto versions, parts_.control.models(row_.id));
+  for (const ModelRow& model : versions) {
+    if (model.version == 0 || model.version + config_.keep_models > version_) continue;
+    MUSTER_TRY(parts_.control.remove_model(row_.id, model.version));
+    MUSTER_TRY(parts_.models.remove(row_.name, model.version));
+  }
+  round_->on(RoundEvent::kShredded, parts_.clock.now());
+  return finish_round("released");
+}
+
+Status Task::abandon(const Status& why) {
+  log_warning("round_abandoned", why.message(),
+              {{"task", row_.name}, {"round", round_row_.round}, {"reason", why.reason()}});
+  const nlohmann::json record = {{"cohort", cohort_ ? cohort_->complete() : 0},
+                                 {"abandoned", why.reason()},
+                                 {"message", why.message()}};
+  MUSTER_TRY(parts_.control.abandon_round(row_.id, round_row_.round, record.dump()));
+  round_->on(RoundEvent::kAbandoned, parts_.clock.now());
+  return finish_round("abandoned");
+}
+
+Status Task::finish_round(std::string_view outcome) {
+  metrics_->finished(outcome);
+  cohort_.reset();
+  // Ids stay, so that a device that missed its receipt still learns that its update counted.
+  parts_.ingest.forget_round(row_.id, round_row_.round);
+  if (outcome == "released")
+    parts_.ingest.remember_sealed(row_.id, row_.name, round_row_.round, round_row_.sealed);
+  if (round_row_.round > 1) parts_.ingest.forget_round(row_.id, round_row_.round - 1);
+  parts_.ingest.release_round(row_.id, round_row_.round);
+  MUSTER_TRY(adopt_import());
+  return open_next();
+}
+
+void Task::show_state() {
+  metrics_->show(round_ ? phase_name(round_->phase()) : "finished", round_row_.round,
+                 cohort_ ? cohort_->complete() : 0, version_);
+}
+
+TaskStatus Task::status() const {
+  TaskStatus status;
+  status.id = row_.id;
+  status.name = row_.name;
+  status.rule = robust::to_string(rule_);
+  status.codec = config_.codec;
+  status.state = std::string(round_ ? phase_name(round_->phase()) : "finished");
+  status.round = round_row_.round;
+  status.model_version = version_;
+  status.dimension = layout_.dimension;
+  status.rounds_done = rounds_done_;
+  status.cohort = cohort_ ? cohort_->complete() : 0;
+  status.target = config_.target_cohort;
+  status.minimum = config_.minimum_cohort;
+  if (round_ && round_->policy().deadline != 0)
+    status.deadline_s = std::max(
+        0.0, static_cast<double>(round_->policy().deadline - parts_.clock.now()) / kSecond);
+  status.plan = plan_.describe();
+  status.terms = ingest::hex(terms_hash_);
+  return status;
+}
+
+}  // namespace muster::server

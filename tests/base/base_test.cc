@@ -1,0 +1,131 @@
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "base/bytes.h"
+#include "base/codec.h"
+#include "base/hash.h"
+#include "base/queue.h"
+#include "base/stats.h"
+#include "base/status.h"
+
+namespace muster {
+namespace {
+
+Result<int> half(int value) {
+  if (value % 2 != 0) return Status(Code::kInvalid, "odd", "value is odd");
+  return value / 2;
+}
+Result<int> quarter(int value) {
+  MUSTER_ASSIGN(const int once, half(value));
+  return half(once);
+}
+
+TEST(Status, CarriesCodeReasonAndMessage) {
+  const Status status(Code::kStale, "round_closed", "round 3 is closed");
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(status.code(), Code::kStale);
+  EXPECT_EQ(status.to_string(), "round_closed: round 3 is closed");
+  EXPECT_EQ(Status(status).with_context("task a").message(), "task a: round 3 is closed");
+  EXPECT_TRUE(Status().ok());
+}
+
+TEST(Result, PropagatesThroughAssign) {
+  EXPECT_EQ(quarter(8).value(), 2);
+  EXPECT_EQ(quarter(6).status().reason(), "odd");
+}
+
+TEST(ResultDeathTest, ValueOfAnErrorIsABug) {
+  const auto result = half(3);
+  EXPECT_DEATH((void)result.value(), "value is odd");
+}
+
+TEST(Bytes, CheckedArithmeticFindsOverflow) {
+  EXPECT_EQ(checked_multiply<std::uint32_t>(65'536, 65'535), 4'294'901'760u);
+  EXPECT_FALSE(checked_multiply<std::uint32_t>(65'536, 65'536).has_value());
+  EXPECT_FALSE(checked_add<std::uint64_t>(~0ull, 1).has_value());
+  EXPECT_FALSE(checked_narrow<std::uint8_t>(256).has_value());
+  EXPECT_FALSE(checked_narrow<std::uint32_t>(-1).has_value());
+  EXPECT_EQ(align_up(65, 64), 128u);
+  EXPECT_EQ(divide_up<std::uint64_t>(65'537, 65'536), 2u);
+}
+
+TEST(Hash, CopyWithChecksumEqualsChecksumAtEverySize) {
+  std::vector<std::byte> source(100'003), target(source.size());
+  for (std::size_t i = 0; i < source.size(); ++i) source[i] = static_cast<std::byte>(i * 31 >> 3);
+  for (const std::size_t n :
+       {0ul, 1ul, 31ul, 240ul, 241ul, 16'384ul, 16'385ul, 65'536ul, source.size()}) {
+    const auto hash =
+        copy_with_checksum(MutableBytes(target).first(n), ConstBytes(source).first(n));
+    EXPECT_EQ(hash, checksum(ConstBytes(source).first(n))) << n;
+    EXPECT_TRUE(std::equal(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(n),
+                           target.begin()));
+  }
+}
+
+TEST(Codec, PayloadBytesFollowTheLayout) {
+  EXPECT_EQ(payload_bytes({Codec::kF32, 0}, 7), 28u);
+  EXPECT_EQ(payload_bytes({Codec::kF16, 0}, 7), 14u);
+  EXPECT_EQ(payload_bytes({Codec::kI8B, 6}, 65), 65u + 8u);
+  EXPECT_EQ(payload_bytes({Codec::kI8S, 6}, 65), 65u);
+  EXPECT_EQ(parse_codec("i8b"), Codec::kI8B);
+  EXPECT_FALSE(parse_codec("int8").has_value());
+}
+
+TEST(BoundedQueue, IsFirstInFirstOutAndBounded) {
+  BoundedQueue<int> queue(2);
+  EXPECT_TRUE(queue.try_push(1));
+  EXPECT_TRUE(queue.try_push(2));
+  EXPECT_FALSE(queue.try_push(3));
+  std::vector<int> out;
+  EXPECT_EQ(queue.pop_many(out, 10, 0), 2u);
+  EXPECT_EQ(out, (std::vector<int>{1, 2}));
+}
+
+TEST(BoundedQueue, CloseWakesWaitersAndDrains) {
+  BoundedQueue<int> queue(1);
+  ASSERT_TRUE(queue.push(1));
+  std::thread blocked([&] { EXPECT_FALSE(queue.push(2)); });
+  queue.close();
+  blocked.join();
+  std::vector<int> out;
+  EXPECT_EQ(queue.pop_many(out, 10, kSecond), 1u);
+  EXPECT_EQ(queue.pop_many(out, 10, kSecond), 0u);
+}
+
+TEST(BoundedQueue, CarriesEveryItemBetweenThreads) {
+  BoundedQueue<std::uint64_t> queue(16);
+  constexpr std::uint64_t kItems = 20'000;
+  std::thread producer([&] {
+    for (std::uint64_t i = 1; i <= kItems; ++i) ASSERT_TRUE(queue.push(i));
+    queue.close();
+  });
+  std::uint64_t sum = 0, count = 0;
+  std::vector<std::uint64_t> batch;
+  while (true) {
+    batch.clear();
+    if (queue.pop_many(batch, 8, kSecond) == 0) break;
+    for (const auto item : batch) EXPECT_EQ(item, ++count);
+    for (const auto item : batch) sum += item;
+  }
+  producer.join();
+  EXPECT_EQ(sum, kItems * (kItems + 1) / 2);
+}
+
+TEST(Stats, OneNameAndLabelSetIsOneSeries) {
+  Stats stats;
+  Counter& a = stats.counter("muster_x_total", "x", {{"reason", "a"}});
+  EXPECT_EQ(&a, &stats.counter("muster_x_total", "x", {{"reason", "a"}}));
+  EXPECT_NE(&a, &stats.counter("muster_x_total", "x", {{"reason", "b"}}));
+  a.add(3);
+  EXPECT_EQ(a.value(), 3u);
+  auto& histogram = stats.histogram("muster_y_seconds", "y", {1, 2});
+  for (const double value : {0.5, 1.0, 1.5, 9.0}) histogram.observe(value);
+  const auto snapshot = histogram.snapshot();
+  EXPECT_EQ(snapshot.counts, (std::vector<std::uint64_t>{2, 1, 1}));
+  EXPECT_DOUBLE_EQ(snapshot.sum, 12.0);
+  EXPECT_EQ(stats.families().size(), 2u);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,76 @@
+// Encoded cohorts to judge backends with: every codec, and the classes of values that break
+// kernels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace muster::kernels::conformance {
+
+enum class Values {
+  kNormal,
+  kSubnormal,  ///< of the codec
+  kZeros,      ///< both signs
+  kLarge,      ///< up to kBound
+  kEqual,      ///< all the same
+  kTies,       ///< a handful of values; I8S exponents around the grid step
+  kPoisoned,   ///< within bound, with NaN and infinities
+  kWild,       ///< anything the codec can say
+};
+inline constexpr Values kFiniteValues[] = {Values::kNormal, Values::kSubnormal, Values::kZeros,
+                                           Values::kLarge,  Values::kEqual,     Values::kTies};
+inline constexpr float kBound = 16;
+
+using Random = std::mt19937_64;
+
+/// What to generate.
+struct Shape {
+  std::size_t n = 0, d = 0;
+  Codec codec = Codec::kF32;
+  Values values = Values::kNormal;
+  int grid_bits = 40;
+  std::string to_string() const;
+};
+
+/// n payloads of one chunk, on the host.
+struct HostCohort {
+  ChunkFormat format;
+  std::size_t d = 0;
+  std::vector<std::vector<std::byte>> rows;
+  std::vector<std::int8_t> exponents;  ///< I8S
+
+  std::size_t n() const { return rows.size(); }
+  /// Scale of coordinate k in row i (I8B, I8S).
+  float scale(std::size_t i, std::size_t k) const;
+  std::int8_t code(std::size_t i, std::size_t k) const;
+  /// As the coordinate operations see it.
+  float value(std::size_t i, std::size_t k) const;
+  /// The real number the code stands for.
+  double exact(std::size_t i, std::size_t k) const;
+};
+
+HostCohort make_cohort(const Shape& shape, Random& random);
+
+/// A cohort in the memory of a backend; gives it back at the end.
+class DeviceCohort {
+ public:
+  DeviceCohort(Backend& backend, const HostCohort& host);
+  ~DeviceCohort() { backend_.release(buffer_); }
+  DeviceCohort(const DeviceCohort&) = delete;
+  DeviceCohort& operator=(const DeviceCohort&) = delete;
+
+  Codes codes() const { return {host_.format, host_.d, rows_, host_.exponents}; }
+
+ private:
+  Backend& backend_;
+  const HostCohort& host_;
+  Buffer buffer_;
+  std::vector<const std::byte*> rows_;
+};
+
+}  // namespace muster::kernels::conformance

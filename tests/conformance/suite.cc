@@ -1,0 +1,299 @@
+#include "tests/conformance/suite.h"
+
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "tests/conformance/reference.h"
+
+namespace muster::kernels::conformance {
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Conformance);
+
+namespace {
+
+constexpr std::size_t kRowCounts[] = {1, 2, 3, 7, 8, 9, 16, 17, 33, 64, 65, 100};
+constexpr std::size_t kDimensions[] = {1, 31, 32, 33, 63, 64, 65, 257, 1000, 4099};
+
+/// Codecs and classes of values tried with each size.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kRepetitions = 1;
+#else
+constexpr int kRepetitions = 3;
+#endif
+
+/// Products a Gram case may cost: the reference computes them one by one.
+constexpr std::size_t kGramProducts = 5'000'000;
+
+std::uint64_t seed() {
+  const char* text = std::getenv("MUSTER_TEST_SEED");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : 20'240'601;
+}
+
+/// Largest grid on which n values of magnitude 16, weighted up to 8, stay in i64.
+int finest_grid(std::size_t n) { return 62 - 4 - 3 - static_cast<int>(std::bit_width(n)); }
+
+}  // namespace
+
+void Conformance::SetUp() {
+  std::string note;
+  auto backend = create_backend(GetParam().options, &note);
+  if (!backend.ok()) GTEST_SKIP() << backend.status().to_string();
+  backend_ = std::move(backend).value();
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed()));
+}
+
+void Conformance::TearDown() {
+  if (backend_ == nullptr) return;
+  release_uploads();
+  EXPECT_EQ(backend_->allocated_bytes(), 0u);
+}
+
+void Conformance::for_each_shape(std::span<const Values> values,
+                                 const std::function<void(const Shape&, Random&)>& check) {
+  Random random(seed());
+  std::size_t index = 0;
+  for (const std::size_t n : kRowCounts)
+    for (const std::size_t d : kDimensions)
+      for (int repetition = 0; repetition < kRepetitions; ++repetition) {
+        Shape shape{n, d, static_cast<Codec>(index++ % kCodecCount),
+                    values[random() % values.size()]};
+        const int grids[] = {24, 40, finest_grid(n)};
+        shape.grid_bits = grids[random() % std::size(grids)];
+        SCOPED_TRACE(shape.to_string());
+        check(shape, random);
+        release_uploads();
+        if (HasFailure()) return;
+      }
+}
+
+void Conformance::release_uploads() {
+  for (const Buffer& buffer : buffers_) backend_->release(buffer);
+  buffers_.clear();
+}
+
+std::byte* Conformance::upload_bytes(ConstBytes bytes) {
+  const Buffer buffer = backend_->allocate(bytes.size()).value();
+  buffers_.push_back(buffer);
+  backend_->upload(buffer.data, bytes, Stream::kCompute);
+  backend_->wait(backend_->record(Stream::kCompute));
+  return buffer.data;
+}
+
+TEST_P(Conformance, InspectFindsNormsAndInvalidCoordinates) {
+  const Values all[] = {Values::kNormal, Values::kSubnormal, Values::kZeros,    Values::kLarge,
+                        Values::kEqual,  Values::kTies,      Values::kPoisoned, Values::kWild};
+  for_each_shape(all, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    const float bounds[] = {kBound, 12.5f, 0.01f, std::numeric_limits<float>::infinity()};
+    const float bound = bounds[random() % std::size(bounds)];
+    std::vector<RowSummary> summaries(shape.n);
+    backend_->inspect({cohort.codes(), bound, summaries}, Stream::kCompute);
+    for (std::size_t i = 0; i < shape.n; ++i) {
+      const RowSummary expected = reference_inspect(host, i, bound);
+      ASSERT_EQ(summaries[i].squared_norm, expected.squared_norm) << "row " << i;
+      ASSERT_EQ(summaries[i].non_finite, expected.non_finite) << "row " << i;
+      ASSERT_EQ(summaries[i].out_of_bound, expected.out_of_bound) << "row " << i;
+    }
+  });
+}
+
+TEST_P(Conformance, AccumulateAddsExactGridSums) {
+  const Values values[] = {Values::kNormal, Values::kSubnormal, Values::kZeros,   Values::kLarge,
+                           Values::kEqual,  Values::kTies,      Values::kPoisoned};
+  for_each_shape(values, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    std::vector<double> factors(shape.n);
+    std::vector<std::int64_t> weights(shape.n);
+    for (std::size_t i = 0; i < shape.n; ++i) {
+      factors[i] = random() % 2 == 0 ? 1.0 : std::uniform_real_distribution<double>(-1, 1)(random);
+      weights[i] = random() % 2 == 0 ? 1 : static_cast<std::int64_t>(random() % 15) - 7;
+    }
+    std::vector<std::int64_t> before(shape.d);
+    for (auto& sum : before)
+      sum = static_cast<std::int64_t>(random() >> 24) - (std::int64_t{1} << 39);
+    std::int64_t* target = upload(std::span<const std::int64_t>(before));
+    backend_->accumulate({cohort.codes(), factors, weights, shape.grid_bits, target},
+                         Stream::kCompute);
+    auto expected = reference_accumulate(host, factors, weights, shape.grid_bits);
+    for (std::size_t k = 0; k < shape.d; ++k) expected[k] += before[k];
+    ASSERT_EQ(download(target, shape.d), expected);
+  });
+}
+
+TEST_P(Conformance, KeptSumEqualsSorting) {
+  for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    const auto n = static_cast<std::uint32_t>(shape.n);
+    const auto any_low = static_cast<std::uint32_t>(random() % n);
+    const auto any_high = static_cast<std::uint32_t>(random() % (n - any_low));
+    const std::uint32_t cuts[][2] = {
+        {0, 0}, {(n - 1) / 2, (n - 1) / 2}, {n / 5, n / 5}, {any_low, any_high}};
+    std::int64_t* target =
+        upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d, -1)));
+    const Columns columns = reference_columns(host);
+    for (const auto& [low, high] : cuts) {
+      backend_->kept_sum({cohort.codes(), low, high, shape.grid_bits, target}, Stream::kCompute);
+      ASSERT_EQ(download(target, shape.d), reference_kept_sum(columns, low, high, shape.grid_bits))
+          << "low " << low << " high " << high;
+    }
+  });
+}
+
+TEST_P(Conformance, KeptSumOfEverythingIsTheAccumulatedSum) {
+  for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    const std::vector<std::int64_t> zeros(shape.d);
+    std::int64_t* kept = upload(std::span<const std::int64_t>(zeros));
+    std::int64_t* summed = upload(std::span<const std::int64_t>(zeros));
+    backend_->kept_sum({cohort.codes(), 0, 0, shape.grid_bits, kept}, Stream::kCompute);
+    const std::vector<double> factors(shape.n, 1.0);
+    const std::vector<std::int64_t> weights(shape.n, 1);
+    backend_->accumulate({cohort.codes(), factors, weights, shape.grid_bits, summed},
+                         Stream::kCompute);
+    ASSERT_EQ(download(kept, shape.d), download(summed, shape.d));
+  });
+}
+
+/// More rows than a byte counts.
+TEST_P(Conformance, KeptSumCountsManyRows) {
+  Random random(seed());
+  for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI8S})
+    for (const Values values : {Values::kNormal, Values::kEqual, Values::kTies})
+      for (const std::uint32_t n : {255u, 256u, 700u}) {
+        const Shape shape{n, 70, codec, values};
+        SCOPED_TRACE(shape.to_string());
+        const HostCohort host = make_cohort(shape, random);
+        const DeviceCohort cohort(*backend_, host);
+        std::int64_t* target = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(70)));
+        const Columns columns = reference_columns(host);
+        for (const std::uint32_t cut : {0u, n / 5, (n - 1) / 2}) {
+          backend_->kept_sum({cohort.codes(), cut, cut, shape.grid_bits, target}, Stream::kCompute);
+          ASSERT_EQ(download(target, 70), reference_kept_sum(columns, cut, cut, shape.grid_bits));
+        }
+        release_uploads();
+      }
+}
+
+TEST_P(Conformance, GramFillsBothTrianglesInCanonicalOrder) {
+  for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
+    if (shape.n * shape.n * shape.d > kGramProducts) return;
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    std::vector<float> centre;
+    if (random() % 2 == 0)
+      for (std::size_t k = 0; k < shape.d; ++k)
+        centre.push_back(std::uniform_real_distribution<float>(-0.1f, 0.1f)(random));
+    std::vector<double> expected(shape.n * shape.n, 0.25);
+    double* gram = upload(std::span<const double>(expected));
+    backend_->gram(
+        {cohort.codes(), centre.empty() ? nullptr : upload(std::span<const float>(centre)), gram},
+        Stream::kCompute);
+    reference_gram(host, centre, expected);
+    ASSERT_EQ(download(gram, expected.size()), expected);
+  });
+}
+
+TEST_P(Conformance, GramOfSharedScalesIsExact) {
+  Random random(seed());
+  const HostCohort host = make_cohort({19, 9000, Codec::kI8S, Values::kNormal}, random);
+  const DeviceCohort cohort(*backend_, host);
+  double* gram = upload(std::span<const double>(std::vector<double>(19 * 19, 0.0)));
+  backend_->gram({cohort.codes(), nullptr, gram}, Stream::kCompute);
+  const std::vector<double> result = download(gram, 19 * 19);
+  constexpr int kUnit = 128;  // all exponents are above -kUnit / 2
+  for (std::size_t i = 0; i < 19; ++i)
+    for (std::size_t j = 0; j < 19; ++j) {
+      __int128 sum = 0;
+      for (std::size_t k = 0; k < host.d; ++k)
+        sum += static_cast<__int128>(host.code(i, k) * host.code(j, k))
+               << (kUnit + 2 * host.exponents[k >> host.format.log2_block] - 64);
+      ASSERT_EQ(result[i * 19 + j], std::ldexp(static_cast<double>(sum), 64 - kUnit));
+    }
+}
+
+TEST_P(Conformance, PairDistancesComeFromDifferences) {
+  for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    std::vector<std::uint32_t> pairs;
+    std::vector<double> expected;
+    for (std::size_t p = 0; p < 5; ++p) {
+      pairs.push_back(static_cast<std::uint32_t>(random() % shape.n));
+      pairs.push_back(static_cast<std::uint32_t>(random() % shape.n));
+      expected.push_back(0.125 * static_cast<double>(p));
+    }
+    std::vector<double> distances = expected;
+    backend_->pair_distances({cohort.codes(), pairs, distances}, Stream::kCompute);
+    for (std::size_t p = 0; p < expected.size(); ++p)
+      reference_distance(host, pairs[2 * p], pairs[2 * p + 1], expected[p]);
+    ASSERT_EQ(distances, expected);
+  });
+}
+
+TEST_P(Conformance, StepMovesModelAndMoments) {
+  Random random(seed());
+  std::normal_distribution<float> normal(0, 0.1f);
+  for (const std::size_t d : kDimensions)
+    for (const Optimiser optimiser : {Optimiser::kSgd, Optimiser::kMomentum, Optimiser::kAdam}) {
+      SCOPED_TRACE("d " + std::to_string(d) + " optimiser " +
+                   std::to_string(static_cast<int>(optimiser)));
+      std::vector<std::int64_t> sum(d);
+      std::vector<float> model(d), first(d), second(d);
+      for (std::size_t k = 0; k < d; ++k) {
+        sum[k] = static_cast<std::int64_t>(random()) >> (random() % 64);
+        model[k] = normal(random), first[k] = normal(random), second[k] = std::fabs(normal(random));
+      }
+      StepJob job;
+      job.optimiser = optimiser;
+      job.learning_rate = 0.3;
+      job.scale = 0x1p-60 / 3;
+      job.sum = upload(std::span<const std::int64_t>(sum));
+      job.model = upload(std::span<const float>(model));
+      job.first = upload(std::span<const float>(first));
+      job.second = upload(std::span<const float>(second));
+      job.d = d;
+      backend_->step(job, Stream::kCompute);
+      reference_step(job, sum, model, first, second);
+      ASSERT_EQ(download(job.model, d), model);
+      ASSERT_EQ(download(job.first, d), first);
+      ASSERT_EQ(download(job.second, d), second);
+      release_uploads();
+    }
+}
+
+/// Large enough that every worker gets a share.
+TEST_P(Conformance, LargeChunksAgreeWithTheReference) {
+  Random random(seed());
+  for (const Codec codec : {Codec::kF32, Codec::kF16, Codec::kBF16, Codec::kI8B, Codec::kI8S}) {
+    const Shape shape{3, 65'536 + 70, codec, Values::kNormal};
+    SCOPED_TRACE(shape.to_string());
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    std::int64_t* target =
+        upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d)));
+    const std::vector<double> factors = {1, 0.3, -0.7};
+    const std::vector<std::int64_t> weights = {1, 3, 2};
+    backend_->accumulate({cohort.codes(), factors, weights, 40, target}, Stream::kCompute);
+    ASSERT_EQ(download(target, shape.d), reference_accumulate(host, factors, weights, 40));
+    backend_->kept_sum({cohort.codes(), 1, 1, 40, target}, Stream::kCompute);
+    ASSERT_EQ(download(target, shape.d), reference_kept_sum(reference_columns(host), 1, 1, 40));
+    std::vector<RowSummary> summaries(3);
+    backend_->inspect({cohort.codes(), kBound, summaries}, Stream::kCompute);
+    for (std::size_t i = 0; i < 3; ++i)
+      ASSERT_EQ(summaries[i].squared_norm, reference_inspect(host, i, kBound).squared_norm);
+    std::vector<double> distance(1), expected(1);
+    const std::vector<std::uint32_t> pair = {0, 2};
+    backend_->pair_distances({cohort.codes(), pair, distance}, Stream::kCompute);
+    reference_distance(host, 0, 2, expected[0]);
+    ASSERT_EQ(distance, expected);
+    release_uploads();
+  }
+}
+
+}  // namespace muster::kernels::conformance

@@ -1,0 +1,59 @@
+// One suite for every backend: equal bits with the reference, whatever the level, threads or
+// device.
+//
+// A backend joins with a file of ten lines: include this, INSTANTIATE_TEST_SUITE_P(name,
+// Conformance, subjects...). Inputs come from the seed that the suite prints; MUSTER_TEST_SEED
+// repeats one.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "kernels/backend.h"
+#include "tests/conformance/cohort.h"
+
+namespace muster::kernels::conformance {
+
+/// A backend under test.
+struct Subject {
+  std::string name;  ///< letters and digits
+  BackendOptions options;
+};
+inline void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
+
+class Conformance : public ::testing::TestWithParam<Subject> {
+ protected:
+  /// Skips, with the cause, where this machine cannot run the subject.
+  void SetUp() override;
+  void TearDown() override;
+
+  /// Calls check(shape, random) for all sizes, each with several codecs and classes of values.
+  void for_each_shape(std::span<const Values> values,
+                      const std::function<void(const Shape&, Random&)>& check);
+
+  /// Device copies of host vectors, released with the test.
+  template <class T>
+  T* upload(std::span<const T> host) {
+    return reinterpret_cast<T*>(upload_bytes(std::as_bytes(host)));
+  }
+  template <class T>
+  std::vector<T> download(const T* device, std::size_t count) {
+    std::vector<T> host(count);
+    backend_->download(std::as_writable_bytes(std::span(host)),
+                       reinterpret_cast<const std::byte*>(device), Stream::kCompute);
+    return host;
+  }
+  void release_uploads();
+
+  std::unique_ptr<Backend> backend_;
+
+ private:
+  std::byte* upload_bytes(ConstBytes bytes);
+  std::vector<Buffer> buffers_;
+};
+
+}  // namespace muster::kernels::conformance

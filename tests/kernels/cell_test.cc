@@ -1,0 +1,101 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/cell/decode.h"
+#include "kernels/cell/grid.h"
+#include "kernels/cell/key.h"
+#include "kernels/cell/network.h"
+
+namespace muster::kernels::cell {
+namespace {
+
+TEST(RoundEven, IsNearbyintUpTo2To63) {
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 200'000; ++i) {
+    const int exponent = static_cast<int>(random() % 80) - 17;
+    const double mantissa = static_cast<double>(random() >> 11) * 0x1p-53 + 0.5;
+    const double v = std::ldexp(random() % 2 == 0 ? mantissa : -mantissa, exponent);
+    ASSERT_EQ(round_even(v), static_cast<std::int64_t>(std::nearbyint(v))) << v;
+  }
+}
+
+TEST(RoundEven, SettlesTiesToEven) {
+  for (const double base : {0.0, 1.0, 2.0, 0x1p31, 0x1p31 + 1, 0x1p32 + 1, 0x1p40 + 1, 0x1p51 + 1})
+    for (const double sign : {1.0, -1.0}) {
+      const double v = sign * (base + 0.5);
+      EXPECT_EQ(round_even(v), static_cast<std::int64_t>(std::nearbyint(v))) << v;
+    }
+  EXPECT_EQ(round_even(0x1.fffffffffffffp62), INT64_MAX - 1023);
+  EXPECT_EQ(round_even(-0x1p63), INT64_MIN);
+}
+
+TEST(ShiftEven, IsDivisionRoundedToEven) {
+  for (int q = -128; q <= 127; ++q)
+    for (int shift = 0; shift <= 9; ++shift)
+      ASSERT_EQ(shift_even(q, shift), static_cast<int>(std::nearbyint(std::ldexp(q, -shift))))
+          << q << " >> " << shift;
+}
+
+TEST(DecodeF16, IsExactForEveryCode) {
+  for (unsigned code = 0; code < 65536; ++code) {
+    const int exponent = static_cast<int>(code >> 10) & 31;
+    const int mantissa = static_cast<int>(code) & 1023;
+    const float value = decode_f16(static_cast<std::uint16_t>(code));
+    ASSERT_EQ(std::signbit(value), code >= 0x8000u) << code;
+    if (exponent == 31 && mantissa != 0) {
+      ASSERT_TRUE(std::isnan(value)) << code;
+    } else if (exponent == 31) {
+      ASSERT_TRUE(std::isinf(value)) << code;
+    } else {
+      const int significand = exponent == 0 ? mantissa : 1024 + mantissa;
+      const double expected = std::ldexp(significand, std::max(exponent, 1) - 25);
+      ASSERT_EQ(std::fabs(value), static_cast<float>(expected)) << code;
+    }
+  }
+}
+
+TEST(PowerOfTwo, IsLdexpForEveryExponent) {
+  for (int e = -128; e <= 127; ++e)
+    ASSERT_EQ(power_of_two(static_cast<std::int8_t>(e)), std::ldexp(1.0f, e)) << e;
+}
+
+TEST(Key, OrdersAsFloatsDoAndMergesZeros) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float values[] = {-inf,      -16,       -1, -0x1p-126f, -0x1p-149f, 0,
+                          0x1p-149f, 0x1p-126f, 1,  16,         inf};
+  for (std::size_t i = 1; i < std::size(values); ++i)
+    EXPECT_LT(key_of(values[i - 1]), key_of(values[i]));
+  for (const float value : values) EXPECT_EQ(value_of(key_of(value)), value);
+  EXPECT_EQ(key_of(-0.0f), key_of(0.0f));
+  EXPECT_FALSE(std::signbit(value_of(key_of(-0.0f))));
+  EXPECT_LT(key_of(inf), kKeyPastAll);
+}
+
+/// A network that sorts all zero-one inputs sorts everything (Knuth, vol. 3, 5.3.4).
+template <int N>
+void expect_sorts(std::uint64_t inputs, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  for (std::uint64_t input = 0; input < inputs; ++input) {
+    const std::uint64_t bits = N <= 16 ? input : random();
+    int32_t v[N];
+    for (int i = 0; i < N; ++i) v[i] = static_cast<int32_t>((bits >> i) & 1);
+    sort_network<N>(v);
+    ASSERT_TRUE(std::is_sorted(v, v + N)) << "bits " << bits;
+  }
+}
+
+TEST(Network, SortsEveryZeroOneInput) {
+  expect_sorts<8>(1 << 8, 1);
+  expect_sorts<16>(1 << 16, 1);
+  expect_sorts<32>(20'000, 1);
+  expect_sorts<64>(20'000, 1);
+}
+
+}  // namespace
+}  // namespace muster::kernels::cell

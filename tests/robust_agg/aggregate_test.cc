@@ -1,0 +1,198 @@
+#include "robust_agg/aggregate.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "tests/robust_agg/run.h"
+
+namespace muster::robust::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+const Rule kEveryRule[] = {Mean{},          ClippedMean{2},      Median{}, TrimmedMean{faulty(1)},
+                           Krum{faulty(1)}, MultiKrum{faulty(1)}};
+const Rows kHonest = {{1, 2, 3}, {1.5, 2, 2}, {0.5, 1, 3}, {1, 1, 2.5}, {2, 2, 3}, {1, 2.5, 2}};
+
+TEST(Aggregate, LeavesOutInvalidRowsUnderEveryRule) {
+  const Rows broken = {{kNaN, kNaN, kNaN}, {1, kNaN, 3},  {0, 0, kInfinity}, {-kInfinity, 1, 1},
+                       {1e38, 1, 1},       {0, -1e38, 0}, {0, 0, 64.01},     {-1e30, 0, 1e30}};
+  for (const Rule& rule : kEveryRule) {
+    SCOPED_TRACE(to_string(rule));
+    const Answer clean = run({.rule = rule}, kHonest);
+    ASSERT_TRUE(clean.status.ok());
+    for (const Vector& row : broken)
+      for (const std::size_t place : {std::size_t{0}, std::size_t{3}, kHonest.size()}) {
+        Rows rows = kHonest;
+        rows.insert(rows.begin() + static_cast<std::ptrdiff_t>(place), row);
+        const Answer answer = run({.rule = rule}, rows);
+        ASSERT_TRUE(answer.status.ok()) << answer.status.to_string();
+        EXPECT_EQ(answer.sum, clean.sum);
+        EXPECT_EQ(answer.outcome.divisor, clean.outcome.divisor);
+        EXPECT_EQ(answer.outcome.n, 6u);
+        EXPECT_EQ(answer.outcome.invalid, 1u);
+        EXPECT_THAT(answer.outcome.chosen, HasSubstr("1 invalid updates left out"));
+        for (const std::uint32_t row_used : answer.outcome.selected) EXPECT_NE(row_used, place);
+      }
+  }
+}
+
+TEST(Aggregate, FindsAnInvalidRowInALaterChunk) {
+  Rows rows(7, Vector(10, 1.0));
+  rows[2][9] = kNaN;
+  const Answer answer = run({.rule = Median{}, .chunk_coordinates = 4}, rows);
+  EXPECT_EQ(answer.outcome.invalid, 1u);
+  EXPECT_THAT(answer.values, ::testing::Each(1.0));
+}
+
+TEST(Aggregate, NeverTrimsLessThanItWasTold) {
+  const Rows rows(8, Vector{1, 2});
+  for (const std::uint32_t f : {4u, 5u, 100u}) {
+    const Answer answer = run({.rule = TrimmedMean{faulty(f)}}, rows);
+    EXPECT_EQ(answer.status.reason(), "cohort_too_small");
+    EXPECT_EQ(answer.status.code(), Code::kInvalid);
+  }
+  EXPECT_TRUE(run({.rule = TrimmedMean{faulty(3)}}, rows).status.ok());
+  EXPECT_EQ(run({.rule = TrimmedMean{faulty(3)}}, rows).outcome.divisor, 2);
+}
+
+TEST(Aggregate, ChecksTheCohortAgainWithoutInvalidRows) {
+  Rows rows(9, Vector{1, 2});
+  EXPECT_TRUE(run({.rule = Krum{faulty(3)}}, rows).status.ok());
+  rows[4] = {kNaN, 0};
+  const Answer answer = run({.rule = Krum{faulty(3)}}, rows);
+  EXPECT_EQ(answer.status.to_string(),
+            "cohort_too_small: krum(f=3, neighbours=n-f-2) with f = 3 needs 9 valid updates; 8 of "
+            "9 are valid");
+  // A share follows the realised cohort: a third of 8 is 2, and Krum needs 7.
+  EXPECT_EQ(run({.rule = Krum{{std::nullopt, 0.3334}}}, rows).outcome.f, 2u);
+}
+
+TEST(Aggregate, RefusesACohortWithoutValidRows) {
+  for (const Rule& rule : kEveryRule)
+    EXPECT_EQ(run({.rule = rule}, Rows(5, Vector{kNaN, 1})).status.reason(), "cohort_too_small")
+        << to_string(rule);
+}
+
+TEST(Aggregate, MultiKrumNeedsAsManyRowsAsItAverages) {
+  const Rows rows(7, Vector{1});
+  EXPECT_TRUE(run({.rule = MultiKrum{faulty(1), 7}}, rows).status.ok());
+  EXPECT_EQ(run({.rule = MultiKrum{faulty(1), 8}}, rows).status.reason(), "cohort_too_small");
+}
+
+TEST(Aggregate, MeanWeighsAndBoundsWeights) {
+  const Rows rows = {{1, 8}, {3, 0}, {5, 2}};
+  const Answer weighted = run({.rule = Mean{}, .max_weight = 10, .weights = {1, 2, 5}}, rows);
+  EXPECT_THAT(weighted.values, ElementsAre(4, 2.25));
+  EXPECT_EQ(weighted.outcome.divisor, 8);
+  // 1000 counts as 10, 0 as 1.
+  const Answer bounded = run({.rule = Mean{}, .max_weight = 10, .weights = {0, 1000, 5}}, rows);
+  EXPECT_THAT(bounded.values, ElementsAre(3.5, 1.125));
+  EXPECT_EQ(bounded.outcome.divisor, 16);
+}
+
+TEST(Aggregate, ClippedMeanWeighsClippedUpdates) {
+  const Answer answer =
+      run({.rule = ClippedMean{5}, .max_weight = 4, .weights = {1, 3}}, {{3, 4}, {-30, 40}});
+  EXPECT_NEAR(answer.values[0], (3 - 3 * 3) / 4.0, answer.resolution);
+  EXPECT_NEAR(answer.values[1], (4 + 3 * 4) / 4.0, answer.resolution);
+}
+
+TEST(Aggregate, OrderRulesAndDistanceRulesIgnoreWeights) {
+  for (const Rule& rule : {kEveryRule[2], kEveryRule[3], kEveryRule[4], kEveryRule[5]})
+    EXPECT_EQ(run({.rule = rule}, kHonest).sum,
+              run({.rule = rule, .max_weight = 9, .weights = {1, 9, 1, 2, 9, 3}}, kHonest).sum)
+        << to_string(rule);
+}
+
+TEST(Aggregate, ZeroUpdatesAreClippedByAFactorOfOne) {
+  const Answer answer = run({.rule = ClippedMean{1e-6}}, {{0, 0}, {-0.0, 0}, {0, 0}});
+  ASSERT_TRUE(answer.status.ok());
+  EXPECT_THAT(answer.values, ElementsAre(0, 0));
+  EXPECT_EQ(answer.outcome.invalid, 0u);
+}
+
+TEST(Aggregate, ReadsEachChunkNoMoreThanItMust) {
+  const Rows rows(7, Vector(8, 1.0));
+  EXPECT_EQ(run({.rule = Median{}, .chunk_coordinates = 2}, rows).reads, 2u * 4);
+  EXPECT_EQ(run({.rule = Krum{faulty(1)}, .format = {Codec::kI8S, 0}, .chunk_coordinates = 2}, rows)
+                .reads,
+            3u * 4);
+}
+
+TEST(Aggregate, SumsAtTheEdgeOfTheGrid) {
+  // 2^10 rows of weight 2^10 at the bound of 16 leave g = 38, and the sum at 2^62.
+  const Rows rows(1024, Vector{16, -16});
+  const Answer answer = run_on(cpu_backend(),
+                               {.rule = Mean{},
+                                .max_weight = 1u << 14,
+                                .value_bound = 16,
+                                .weights = std::vector<std::uint32_t>(1024, 1u << 14)},
+                               rows);
+  EXPECT_EQ(answer.sum,
+            (std::vector<std::int64_t>{std::int64_t{1} << 62, -(std::int64_t{1} << 62)}));
+  EXPECT_THAT(answer.values, ElementsAre(16, -16));
+}
+
+TEST(RowFold, AnyOrderGivesWhatAggregateGives) {
+  Rows rows = kHonest;
+  rows.insert(rows.begin() + 2, {1, kNaN, 1e38});
+  for (const Rule& rule : {Rule(Mean{}), Rule(ClippedMean{2})}) {
+    const Conditions conditions{
+        .rule = rule, .chunk_coordinates = 2, .max_weight = 5, .weights = {1, 2, 5, 3, 4, 5, 1}};
+    const Answer expected = run(conditions, rows);
+    kernels::Backend& backend = cpu_backend();
+    const Plan plan = plan_for(conditions, rows.size(), 3, backend);
+    MemoryCohort cohort(plan, backend, rows, conditions.weights);
+    for (const auto& order :
+         {std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6}, {6, 2, 4, 0, 5, 1, 3}}) {
+      std::vector<std::int64_t> sum(3);
+      RowFold fold(backend, plan, sum.data());
+      for (const std::size_t row : order) {
+        const RowFold::Added added = fold.add(cohort.update(row), conditions.weights[row]);
+        EXPECT_EQ(added.valid, row != 2);
+        EXPECT_EQ(added.non_finite, row == 2 ? 1u : 0u);
+        EXPECT_EQ(added.out_of_bound, row == 2 ? 1u : 0u);
+        if (row == 0) {
+          EXPECT_DOUBLE_EQ(added.norm, std::sqrt(14.0));
+        }
+      }
+      const Outcome outcome = std::move(fold).finish().value();
+      EXPECT_EQ(sum, expected.sum);
+      EXPECT_EQ(outcome.divisor, expected.outcome.divisor);
+      EXPECT_EQ(outcome.n, 6u);
+      EXPECT_EQ(outcome.invalid, 1u);
+    }
+  }
+}
+
+TEST(RowFold, RefusesToFinishWithoutAValidUpdate) {
+  kernels::Backend& backend = cpu_backend();
+  const Conditions conditions{.rule = Mean{}};
+  const Plan plan = plan_for(conditions, 2, 1, backend);
+  MemoryCohort cohort(plan, backend, {{kNaN}, {1}});
+  std::int64_t sum = 0;
+  RowFold fold(backend, plan, &sum);
+  EXPECT_FALSE(fold.add(cohort.update(0), 1).valid);
+  EXPECT_EQ(std::move(fold).finish().status().reason(), "cohort_too_small");
+  EXPECT_EQ(sum, 0);
+}
+
+TEST(RowFoldDeathTest, MoreUpdatesThanTheGridWasMadeForAreABug) {
+  kernels::Backend& backend = cpu_backend();
+  const Conditions conditions{.rule = Mean{}};
+  const Plan plan = plan_for(conditions, 1, 1, backend);
+  MemoryCohort cohort(plan, backend, {{1}});
+  std::int64_t sum = 0;
+  RowFold fold(backend, plan, &sum);
+  fold.add(cohort.update(0), 1);
+  EXPECT_DEATH(fold.add(cohort.update(0), 1), "max_updates");
+}
+
+}  // namespace
+}  // namespace muster::robust::testing

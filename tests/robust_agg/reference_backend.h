@@ -1,0 +1,233 @@
+// kernels::Backend in plain loops, straight from the sentences of kernels/backend.h: the oracle
+// that shares no arithmetic with the fast backends but the order of their f64 sums.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/canonical.h"
+
+namespace muster::robust::testing {
+
+class ReferenceBackend final : public kernels::Backend {
+ public:
+  /// `visible`: false makes callers go the way of a device whose memory the host cannot read.
+  explicit ReferenceBackend(bool visible = true, std::size_t budget = 0)
+      : visible_(visible), budget_(budget) {}
+
+  std::string_view kind() const override { return "cpu"; }
+  std::string description() const override { return "plain loops"; }
+  bool host_visible() const override { return visible_; }
+
+  Result<kernels::Buffer> allocate(std::size_t bytes) override {
+    if (budget_ != 0 && allocated_ + bytes > budget_)
+      return Status(Code::kExhausted, "backend_memory", "over the budget of the test");
+    const std::size_t size = align_up(std::max<std::size_t>(bytes, 1), 64);
+    auto* data = static_cast<std::byte*>(::operator new(size, std::align_val_t(64)));
+    std::fill_n(data, size, std::byte{0});
+    allocated_ += bytes;
+    return kernels::Buffer{data, bytes};
+  }
+  void release(kernels::Buffer buffer) override {
+    if (buffer.data == nullptr) return;
+    allocated_ -= buffer.bytes;
+    ::operator delete(buffer.data, std::align_val_t(64));
+  }
+  std::size_t allocated_bytes() const override { return allocated_; }
+
+  void upload(std::byte* target, ConstBytes source, kernels::Stream) override {
+    std::copy(source.begin(), source.end(), target);
+  }
+  void download(MutableBytes target, const std::byte* source, kernels::Stream) override {
+    std::copy_n(source, target.size(), target.begin());
+  }
+  void fill_zero(std::byte* target, std::size_t bytes, kernels::Stream) override {
+    std::fill_n(target, bytes, std::byte{0});
+  }
+  kernels::Event record(kernels::Stream) override { return {}; }
+  bool done(kernels::Event) override { return true; }
+  void wait(kernels::Event) override {}
+  void wait_on(kernels::Stream, kernels::Event) override {}
+
+  void inspect(const kernels::InspectJob& job, kernels::Stream) override {
+    for (std::size_t i = 0; i < job.codes.n(); ++i) {
+      kernels::RowSummary summary;
+      for (std::size_t k = 0; k < job.codes.d; ++k) {
+        const float x = value(job.codes, i, k);
+        if (!std::isfinite(x))
+          ++summary.non_finite;
+        else if (std::abs(x) > job.value_bound)
+          ++summary.out_of_bound;
+      }
+      summary.squared_norm = dot(job.codes, i, i, 0);
+      job.summaries[i] = summary;
+    }
+  }
+
+  void accumulate(const kernels::AccumulateJob& job, kernels::Stream) override {
+    for (std::size_t i = 0; i < job.codes.n(); ++i)
+      for (std::size_t k = 0; k < job.codes.d; ++k) {
+        const float x = value(job.codes, i, k);
+        if (!std::isfinite(x)) continue;
+        job.target[k] += job.weights[i] * on_grid(job.factors[i] * double{x}, job.grid_bits);
+      }
+  }
+
+  void kept_sum(const kernels::KeptSumJob& job, kernels::Stream) override {
+    std::vector<float> column(job.codes.n());
+    for (std::size_t k = 0; k < job.codes.d; ++k) {
+      for (std::size_t i = 0; i < column.size(); ++i) column[i] = value(job.codes, i, k);
+      std::sort(column.begin(), column.end());
+      std::int64_t sum = 0;
+      for (std::size_t i = job.low; i + job.high < column.size(); ++i)
+        sum += on_grid(double{column[i]}, job.grid_bits);
+      job.target[k] = sum;
+    }
+  }
+
+  void gram(const kernels::GramJob& job, kernels::Stream) override {
+    const std::size_t n = job.codes.n();
+    MUSTER_CHECK(job.centre == nullptr);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < n; ++j) {
+        double& entry = job.gram[i * n + j];
+        entry = dot(job.codes, i, j, entry);
+        entry *= 1 + gram_noise_ * static_cast<double>((i + j) % 3);
+      }
+  }
+
+  void pair_distances(const kernels::PairDistanceJob& job, kernels::Stream) override {
+    pairs_measured_ += job.distances.size();
+    for (std::size_t p = 0; p < job.distances.size(); ++p) {
+      const std::size_t i = job.pairs[2 * p], j = job.pairs[2 * p + 1];
+      job.distances[p] = by_blocks(job.codes.d, job.distances[p], [&](std::size_t k) {
+        const double difference = exact(job.codes, i, k) - exact(job.codes, j, k);
+        return difference * difference;
+      });
+    }
+  }
+
+  void step(const kernels::StepJob& job, kernels::Stream) override {
+    for (std::size_t k = 0; k < job.d; ++k) {
+      const double delta = static_cast<double>(job.sum[k]) * job.scale;
+      double move = delta;
+      if (job.optimiser == kernels::Optimiser::kMomentum) {
+        move = job.beta1 * double{job.first[k]} + delta;
+        job.first[k] = static_cast<float>(move);
+      }
+      double shrink = 1;
+      if (job.optimiser == kernels::Optimiser::kAdam) {
+        move = job.beta1 * double{job.first[k]} + (1 - job.beta1) * delta;
+        const double square = job.beta2 * double{job.second[k]} + (1 - job.beta2) * (delta * delta);
+        job.first[k] = static_cast<float>(move);
+        job.second[k] = static_cast<float>(square);
+        shrink = std::sqrt(square) + job.epsilon;
+      }
+      job.model[k] = static_cast<float>(double{job.model[k]} + job.learning_rate * move / shrink);
+    }
+  }
+
+  std::size_t scratch_bytes(std::size_t, std::size_t) const override { return 1000; }
+
+  /// Makes Gram entries wrong by up to this relative error, as other hardware might.
+  void set_gram_noise(double noise) { gram_noise_ = noise; }
+  std::size_t pairs_measured() const { return pairs_measured_; }
+
+ private:
+  static std::int64_t on_grid(double x, int grid_bits) {
+    return static_cast<std::int64_t>(std::nearbyint(std::ldexp(x, grid_bits)));
+  }
+
+  static bool integer(const kernels::Codes& codes) {
+    return codes.format.codec == Codec::kI8B || codes.format.codec == Codec::kI8S;
+  }
+  static float scale(const kernels::Codes& codes, std::size_t row, std::size_t k) {
+    const std::size_t block = k >> codes.format.log2_block;
+    if (codes.format.codec == Codec::kI8S) return std::ldexp(1.0f, codes.scale_exponents[block]);
+    return at<float>(codes, row, 4 * block);
+  }
+  static int code(const kernels::Codes& codes, std::size_t row, std::size_t k) {
+    return at<std::int8_t>(codes, row, 4 * scale_count(codes.format, codes.d) + k);
+  }
+  template <class T>
+  static T at(const kernels::Codes& codes, std::size_t row, std::size_t offset) {
+    T read;
+    std::memcpy(&read, codes.rows[row] + offset, sizeof read);
+    return read;
+  }
+
+  /// A coordinate as f32, and as the real number it stands for.
+  static float value(const kernels::Codes& codes, std::size_t row, std::size_t k) {
+    switch (codes.format.codec) {
+      case Codec::kF32:
+        return at<float>(codes, row, 4 * k);
+      case Codec::kBF16:
+        return std::bit_cast<float>(std::uint32_t{at<std::uint16_t>(codes, row, 2 * k)} << 16);
+      case Codec::kF16:
+        MUSTER_CHECK(false && "no test uses f16");
+        return 0;
+      case Codec::kI8B:
+      case Codec::kI8S:
+        return scale(codes, row, k) * static_cast<float>(code(codes, row, k));
+    }
+    return 0;
+  }
+  static double exact(const kernels::Codes& codes, std::size_t row, std::size_t k) {
+    if (integer(codes)) return double{scale(codes, row, k)} * code(codes, row, k);
+    return value(codes, row, k);
+  }
+
+  /// start + the canonical sum of term(k).
+  template <class Term>
+  static double by_blocks(std::size_t d, double start, const Term& term) {
+    using namespace kernels::canonical;
+    for (std::size_t begin = 0; begin < d; begin += kBlock) {
+      double lanes[kLanes] = {};
+      for (std::size_t k = begin; k < std::min(d, begin + kBlock); ++k)
+        lanes[(k - begin) % kLanes] += term(k);
+      for (std::size_t width = kLanes / 2; width > 0; width /= 2)
+        for (std::size_t lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
+      start += lanes[0];
+    }
+    return start;
+  }
+
+  /// start + <x_i, x_j>; of the finite values where i == j.
+  static double dot(const kernels::Codes& codes, std::size_t i, std::size_t j, double start) {
+    using kernels::canonical::kBlock;
+    if (!integer(codes))
+      return by_blocks(codes.d, start, [&](std::size_t k) {
+        const double a = exact(codes, i, k), b = exact(codes, j, k);
+        return std::isfinite(a) && std::isfinite(b) ? a * b : 0;
+      });
+    for (std::size_t begin = 0; begin < codes.d; begin += kBlock) {
+      const std::size_t end = std::min(codes.d, begin + kBlock);
+      double block = 0;
+      for (std::size_t k = begin; k < end;) {
+        const std::size_t run = ((k >> codes.format.log2_block) + 1) << codes.format.log2_block;
+        const double scales = double{scale(codes, i, k)} * double{scale(codes, j, k)};
+        std::int64_t products = 0;
+        for (; k < std::min(run, end); ++k)
+          products += std::int64_t{code(codes, i, k)} * code(codes, j, k);
+        block += scales * static_cast<double>(products);
+      }
+      start += block;
+    }
+    return start;
+  }
+
+  bool visible_;
+  std::size_t budget_;
+  std::size_t allocated_ = 0;
+  std::size_t pairs_measured_ = 0;
+  double gram_noise_ = 0;
+};
+
+}  // namespace muster::robust::testing
