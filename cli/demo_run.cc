@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 #include <thread>
 #include <utility>
 
@@ -56,7 +58,7 @@ class Run {
   }
 
   Result<DemoResult> run() {
-    MUSTER_TRY(evaluate(setting_.model_file));
+    MUSTER_TRY(evaluate(setting_.model_file).status());
     const auto& rule = result_.rule;
     MUSTER_TRY(server_.admin()
                    .post("/v1/tasks", {{"toml", task_text(rule, setting_)},
@@ -91,8 +93,8 @@ class Run {
     MUSTER_ASSIGN(const json model, server_.admin().get(path_ + "/model"));
     result_.model_file = model.value("file", "");
     result_.model_sha256 = model.value("sha256", "");
-    MUSTER_TRY(evaluate(result_.model_file));
     DemoRow row;
+    MUSTER_ASSIGN(row.norm, evaluate(result_.model_file));
     row.round = round;
     row.evaluation = result_.curve.back();
     row.seconds = static_cast<double>(clock_.now() - start) / kSecond;
@@ -110,11 +112,17 @@ class Run {
     return {};
   }
 
-  Status evaluate(const std::string& file) {
+  /// Adds a point to the curve. Returns how far the model is from the one before.
+  Result<double> evaluate(const std::string& file) {
     PosixStorage storage;
-    MUSTER_ASSIGN(const auto model, loadtest::read_model(storage, file, setting_.shape));
+    MUSTER_ASSIGN(auto model, loadtest::read_model(storage, file, setting_.shape));
     result_.curve.push_back(judge_.evaluate(model, corpus_.held_out, setting_.evaluated));
-    return {};
+    model_.resize(model.size());
+    const double squares = std::transform_reduce(
+        model.begin(), model.end(), model_.begin(), 0.0, std::plus<>(),
+        [](double now, double before) { return (now - before) * (now - before); });
+    model_ = std::move(model);
+    return std::sqrt(squares);
   }
 
   Status wait(const char* what, const std::function<bool(const json&)>& done) {
@@ -136,6 +144,7 @@ class Run {
   loadtest::Trainer judge_;
   SystemClock clock_;
   std::string path_;
+  std::vector<float> model_;  ///< of the round before
   DemoResult result_;
 };
 

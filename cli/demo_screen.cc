@@ -42,8 +42,8 @@ void DemoScreen::say(const std::string& line) {
 void DemoScreen::begin(std::size_t number, std::size_t count, const std::string& label) {
   say(fmt::format("\n{}{} of {}: {}{}", terminal_ ? kBold : "", number, count, label,
                   terminal_ ? kPlain : ""));
-  say(fmt::format("{}{:>5} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7}{}", terminal_ ? kDim : "", "round",
-                  "cohort", "refused", "seconds", "loss", "top-1", "top-3",
+  say(fmt::format("{}{:>5} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7}{}", terminal_ ? kDim : "",
+                  "round", "cohort", "refused", "norm", "seconds", "loss", "top-1", "top-3",
                   terminal_ ? kPlain : ""));
 }
 
@@ -60,8 +60,8 @@ void DemoScreen::progress(std::uint32_t round, std::uint32_t rounds, std::size_t
 
 void DemoScreen::row(const DemoRow& row) {
   std::string line =
-      fmt::format("{:>5} {:>8} {:>8} {:>8.1f} {:>9} {:>6.1f}% {:>6.1f}%", row.round, row.cohort,
-                  row.refused, row.seconds, loss_text(row.evaluation.loss),
+      fmt::format("{:>5} {:>8} {:>8} {:>8.2f} {:>8.1f} {:>9} {:>6.1f}% {:>6.1f}%", row.round,
+                  row.cohort, row.refused, row.norm, row.seconds, loss_text(row.evaluation.loss),
                   100 * row.evaluation.top1, 100 * row.evaluation.top3);
   if (terminal_) line += "  " + bar(row.evaluation.top3, kBarColumns / 2);
   say(line);

@@ -14,6 +14,7 @@ struct DemoRow {
   std::uint32_t round = 0;
   std::uint32_t cohort = 0;   ///< updates that counted
   std::uint32_t refused = 0;  ///< phones refused, and updates the server left out
+  double norm = 0;            ///< L2 norm of the model's step
   double seconds = 0;
   loadtest::Evaluation evaluation;
 };

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/limits.h"
@@ -136,31 +137,40 @@ Connection::~Connection() {
   if (socket_ != nullptr) zmq_close(socket_);
 }
 
-bool Connection::send(const wire::Message& message, ConstBytes payload, Nanoseconds wait) {
+Event Connection::send(const wire::Message& message, ConstBytes payload, Nanoseconds wait) {
   const std::vector<std::byte> header = wire::build_header(message);
   const bool more = wire::has_payload(message.body);
-  set(socket_, ZMQ_SNDTIMEO, static_cast<int>(to_milliseconds(wait)));
-  // Frames of one message are accepted together: only the first can find no room.
-  int sent = 0;
-  do {
-    sent = zmq_send(socket_, header.data(), header.size(), more ? ZMQ_SNDMORE : 0);
-  } while (sent < 0 && zmq_errno() == EINTR);
-  if (sent < 0) return false;
+  const Nanoseconds end = clock_.now() + wait;
+  const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
+  while (zmq_send(socket_, header.data(), header.size(), flags) < 0) {
+    // A server that turned us away also leaves no pipe to send into.
+    watch();
+    if (refused_) return Event::kRefused;
+    const Nanoseconds left = end - clock_.now();
+    if (left <= 0) return Event::kSilence;
+    poll(ZMQ_POLLOUT, left);
+  }
+  // Frames of one message find room together.
   while (more && zmq_send(socket_, payload.data(), payload.size(), 0) < 0)
-    if (zmq_errno() != EINTR) return false;
-  return true;
+    MUSTER_CHECK(zmq_errno() == EINTR);
+  return Event::kSent;
+}
+
+void Connection::poll(short events, Nanoseconds wait) {
+  std::array<zmq_pollitem_t, 2> items = {{{socket_, 0, events, 0}, {monitor_, 0, ZMQ_POLLIN, 0}}};
+  zmq_poll(items.data(), static_cast<int>(items.size()), to_milliseconds(wait));
 }
 
 Event Connection::receive(Nanoseconds wait, Incoming& out) {
   const Nanoseconds end = clock_.now() + wait;
   for (;;) {
     if (take(out)) return Event::kMessage;
-    if (const auto event = monitored()) return *event;
+    watch();
+    if (refused_) return Event::kRefused;
+    if (std::exchange(disconnected_, false)) return Event::kDisconnected;
     const Nanoseconds left = end - clock_.now();
     if (left <= 0) return Event::kSilence;
-    std::array<zmq_pollitem_t, 2> items = {
-        {{socket_, 0, ZMQ_POLLIN, 0}, {monitor_, 0, ZMQ_POLLIN, 0}}};
-    zmq_poll(items.data(), static_cast<int>(items.size()), to_milliseconds(left));
+    poll(ZMQ_POLLIN, left);
   }
 }
 
@@ -187,22 +197,20 @@ bool Connection::take(Incoming& out) {
   }
 }
 
-std::optional<Event> Connection::monitored() {
-  std::optional<Event> event;
+void Connection::watch() {
   for (;;) {
     Frame head;
-    if (!head.receive(monitor_)) return event;
-    while (head.more()) {
+    if (!head.receive(monitor_)) return;
+    for (bool more = head.more(); more;) {
       Frame address;
-      if (!address.receive(monitor_) || !address.more()) break;
+      more = address.receive(monitor_) && address.more();
     }
     // A monitor's event: u16 kind, u32 value, not aligned.
     if (head.bytes().size() < 6) continue;
-    if (load<std::uint16_t>(head.bytes()) == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
-      if (load<std::uint32_t>(head.bytes(), 2) == kZapDenied) event = Event::kRefused;
-    } else if (!event) {
-      event = Event::kDisconnected;
-    }
+    if (load<std::uint16_t>(head.bytes()) == ZMQ_EVENT_DISCONNECTED)
+      disconnected_ = true;
+    else if (load<std::uint32_t>(head.bytes(), 2) == kZapDenied)
+      refused_ = true;
   }
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -19,8 +18,9 @@ struct Incoming {
   std::vector<std::byte> payload;
 };
 
-/// What receive() came back with.
+/// What a call came back with.
 enum class Event : std::uint8_t {
+  kSent,
   kMessage,
   kSilence,       ///< the time is over
   kDisconnected,  ///< the connection broke; libzmq is building a new one
@@ -34,22 +34,27 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// Queues one message; waits up to `wait` for room behind a slow network. False: no room came.
-  bool send(const wire::Message& message, ConstBytes payload, Nanoseconds wait);
+  /// Queues one message; waits up to `wait` for room behind a slow network. kSent, kRefused, or
+  /// kSilence: no room came.
+  Event send(const wire::Message& message, ConstBytes payload, Nanoseconds wait);
   /// Waits up to `wait`. Frames that are no message of the protocol are dropped.
   Event receive(Nanoseconds wait, Incoming& out);
 
  private:
   Connection() = default;
   Status start(const ClientOptions& options);
-  /// The next event of the socket's monitor that matters, if there is one.
-  std::optional<Event> monitored();
+  /// Waits for `events` on the socket, or for the monitor.
+  void poll(short events, Nanoseconds wait);
+  /// Notes what the socket's monitor has to say.
+  void watch();
   /// The next message on the socket, if there is one. Reads whole messages, however many frames.
   bool take(Incoming& out);
 
   std::unique_ptr<Transport> own_transport_;
   void* socket_ = nullptr;
   void* monitor_ = nullptr;
+  bool disconnected_ = false;  ///< and not yet reported
+  bool refused_ = false;       ///< for good: libzmq does not knock again
   SystemClock clock_;
 };
 

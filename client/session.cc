@@ -17,6 +17,11 @@ Status timeout() {
           "the server did not answer; is it running and reachable, and is its key the one given?"};
 }
 
+Status turned_away() {
+  return {Code::kForbidden, "connection",
+          "the server refused the connection: this key is not enrolled, or was revoked"};
+}
+
 }  // namespace
 
 Nanoseconds wait_of(std::uint32_t retry_ms, const ClientOptions& options) {
@@ -46,14 +51,14 @@ Status Session::send(std::uint32_t request, wire::Body body, ConstBytes payload)
   wire::Message message;
   message.request = request;
   message.body = std::move(body);
-  return connection_->send(message, payload, options_.reply_timeout) ? Status() : timeout();
+  const Event event = connection_->send(message, payload, options_.reply_timeout);
+  if (event == Event::kRefused) return turned_away();
+  return event == Event::kSent ? Status() : timeout();
 }
 
 Result<Event> Session::receive(Nanoseconds wait, Incoming& out) {
   const Event event = connection_->receive(wait, out);
-  if (event == Event::kRefused)
-    return Status(Code::kForbidden, "connection",
-                  "the server refused the connection: this key is not enrolled, or was revoked");
+  if (event == Event::kRefused) return turned_away();
   if (event == Event::kDisconnected) greeted_ = false;
   return event;
 }

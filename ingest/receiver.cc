@@ -85,7 +85,7 @@ bool Receiver::cycle() {
     handle_durable();
   }
   const bool breathless = out_of_slots();
-  const std::size_t most = breathless ? kBreathlessMessages : kCycleMessages;
+  const std::size_t most = !serving_ ? 0 : breathless ? kBreathlessMessages : kCycleMessages;
   std::size_t messages = 0;
   std::size_t bytes = 0;
   while (messages < most && bytes < kCycleBytes && (breathless || !out_of_slots()) &&
@@ -105,11 +105,11 @@ void Receiver::sleep() {
   parts_.wake.arm();
   handle_durable();
   // While stopping nothing is read any more: only news of what is durable matters.
-  const bool reading = !stopping_;
-  if (reading && commands_.size() > 0) return parts_.wake.disarm();
+  const bool reading = !stopping_ && serving_;
+  if (!stopping_ && commands_.size() > 0) return parts_.wake.disarm();
   zmq_pollitem_t items[] = {{nullptr, parts_.wake.descriptor(), ZMQ_POLLIN, 0},
                             {router_.get(), 0, ZMQ_POLLIN, 0}};
-  if (reading || outstanding_ > 0) zmq_poll(items, reading ? 2 : 1, kIdleMs);
+  if (!stopping_ || outstanding_ > 0) zmq_poll(items, reading ? 2 : 1, kIdleMs);
   parts_.wake.disarm();
 }
 

@@ -48,6 +48,8 @@ class Receiver {
   void post(std::function<void()> command);
   /// The receiver's thread only (from a command).
   void announce_drained(TaskId task, RoundNumber round);
+  /// The receiver's thread only (from a command). Messages are read from now on.
+  void serve() { serving_ = true; }
   void drain() { draining_ = true; }
   /// No more messages; waits for the receipts of what was admitted, then ends. Idempotent.
   void stop();
@@ -77,6 +79,7 @@ class Receiver {
   std::atomic<bool> draining_{false};
   std::atomic<bool> stopping_{false};
 
+  bool serving_ = false;
   // A message being read; kept between messages so that nothing is allocated for one.
   std::array<zmq_msg_t, 3> frames_;
   std::array<ConstBytes, 3> contents_;

@@ -51,6 +51,9 @@ class ServiceThreads final : public Service {
     return {};
   }
 
+  void serve() override {
+    receiver_->post([this] { receiver_->serve(); });
+  }
   void open_round(RoundSpec spec, std::vector<RecordHeader> recovered) override {
     receiver_->post([this, spec = std::move(spec), recovered = std::move(recovered)] {
       intake_.open_round(spec, recovered);

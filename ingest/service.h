@@ -48,6 +48,10 @@ class Service {
                                                 Stats& stats, std::function<void(Status)> on_fault);
   virtual ~Service() = default;
 
+  /// From now on messages are read. Until then connections wait: a device that came back at once must
+  /// not be told that its task is unknown because the rounds were still being resumed.
+  virtual void serve() = 0;
+
   // All of these are thread-safe and take effect in order, on the receiver's thread.
   virtual void open_round(RoundSpec spec, std::vector<RecordHeader> recovered) = 0;
   /// The arrivals queue gets kRoundDrained when the last admitted chunk has been handed up.

@@ -14,7 +14,10 @@
 namespace muster::ingest {
 namespace {
 
-// docs/security.md has the reasons; reliability findings 1 to 6 of the design the measurements.
+// Silent peers go after the handshake limit, dead ones after the heartbeat. High waters count
+// messages per peer: peers x high water x message is the memory they can take. A reply to a full or
+// gone peer is dropped and counted, never waited for. ROUTER_HANDOVER stays off: routing ids are
+// chosen by the peers, and one must not displace another.
 constexpr int kHandshakeMs = 2'000;
 constexpr int kHeartbeatMs = 15'000;
 constexpr int kHeartbeatTimeoutMs = 30'000;
@@ -22,6 +25,7 @@ constexpr int kHeartbeatTtlMs = 60'000;
 constexpr int kBacklog = 4'096;
 constexpr int kSendHighWater = 16;
 constexpr int kLingerMs = 1'000;
+// Per frame; a message of many frames is the guard's affair.
 constexpr std::int64_t kFrameBytes =
     std::int64_t{std::max(limits::kHeaderBytes, limits::kPayloadBytes)} + 1024;
 

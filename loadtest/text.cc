@@ -80,7 +80,10 @@ Symbols normalise(std::string_view text) {
         symbols.back() = kNewline;
     }
   }
-  if (!symbols.empty() && symbols.back() != kNewline) symbols.push_back(kNewline);
+  if (!symbols.empty() && is_blank(symbols.back()))
+    symbols.back() = kNewline;
+  else if (!symbols.empty())
+    symbols.push_back(kNewline);
   return symbols;
 }
 

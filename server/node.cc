@@ -142,7 +142,9 @@ Status Node::open_ingest(RecoveredRounds& recovered) {
   engine_ = std::make_unique<Engine>(TaskParts{storage_, *control_, *models_, *backend_, *spool_,
                                                *slots_, *service_, clock_, stats_},
                                      *arrivals_, keys_, config_);
-  return engine_->start(std::move(recovered));
+  MUSTER_TRY(engine_->start(std::move(recovered)));
+  service_->serve();
+  return {};
 }
 
 Status Node::open_http() {

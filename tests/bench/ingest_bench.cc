@@ -177,17 +177,22 @@ Sample durable_ingest(const Load& load, bool fold) {
                      })
                      .value();
   service->open_round(traffic_round(load.bytes, load.count), {});
+  service->serve();
 
-  robust::PlanRequest request;
-  request.rule = robust::Mean{};
-  request.dimension = load.bytes;
-  request.chunk_coordinates = static_cast<std::uint32_t>(load.bytes);
-  request.format = {Codec::kI8S, 8};
-  request.max_updates = static_cast<std::uint32_t>(load.count + 16);
-  auto plan = robust::make_plan(request, *backend).value();
-  auto cohort = server::CohortBuilder::create(
-                    {*backend, *spool, slots, plan, traffic_round(load.bytes, 1).scale_exponents})
-                    .value();
+  robust::Plan plan;
+  std::unique_ptr<server::CohortBuilder> cohort;
+  if (fold) {
+    robust::PlanRequest request;
+    request.rule = robust::Mean{};
+    request.dimension = load.bytes;
+    request.chunk_coordinates = static_cast<std::uint32_t>(load.bytes);
+    request.format = {Codec::kI8S, 8};
+    request.max_updates = static_cast<std::uint32_t>(load.count + 16);
+    plan = robust::make_plan(request, *backend).value();
+    cohort = server::CohortBuilder::create(
+                 {*backend, *spool, slots, plan, traffic_round(load.bytes, 1).scale_exponents})
+                 .value();
+  }
   std::atomic<bool> done{false};
   std::thread engine([&] {
     std::vector<ingest::Arrival> batch;
@@ -240,7 +245,7 @@ void add_ingest(std::vector<Pair>& pairs, const Options& options) {
             {"synced append", [load] { return bare_append(load); }}}});
     }
   }
-  for (const std::size_t bytes : {std::size_t{65'536}, std::size_t{1'048'576}}) {
+  for (const std::size_t bytes : {std::size_t{65'536}, std::size_t{262'144}}) {
     Load load{bytes, options.smoke ? 64 : (std::size_t{512} << 20) / bytes, false, options.self,
               options.folder};
     pairs.push_back({"P5",

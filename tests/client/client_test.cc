@@ -230,6 +230,74 @@ TEST(Client, RefusesBadOptionsAtOnce) {
   EXPECT_EQ(Client::connect(bad).status().reason(), "key_malformed");
 }
 
+/// A CURVE server whose ZAP handler lets nobody in.
+class ClosedDoor {
+ public:
+  ClosedDoor() {
+    zap_ = zmq_socket(context_, ZMQ_REP);
+    MUSTER_CHECK(zmq_bind(zap_, "inproc://zeromq.zap.01") == 0);
+    socket_ = zmq_socket(context_, ZMQ_ROUTER);
+    const int yes = 1;
+    zmq_setsockopt(socket_, ZMQ_CURVE_SERVER, &yes, sizeof yes);
+    zmq_setsockopt(socket_, ZMQ_CURVE_SECRETKEY, identity_.secret_key.c_str(), 41);
+    MUSTER_CHECK(zmq_bind(socket_, "tcp://127.0.0.1:*") == 0);
+    char endpoint[128];
+    std::size_t size = sizeof endpoint;
+    MUSTER_CHECK(zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0);
+    endpoint_ = endpoint;
+    thread_ = std::thread([this] { serve(); });
+  }
+  ~ClosedDoor() {
+    stopping_ = true;
+    thread_.join();
+    zmq_close(socket_);
+    zmq_close(zap_);
+    zmq_ctx_term(context_);
+  }
+  const std::string& endpoint() const { return endpoint_; }
+  const std::string& key() const { return identity_.public_key; }
+
+ private:
+  void serve() {
+    while (!stopping_) {
+      zmq_pollitem_t item = {zap_, 0, ZMQ_POLLIN, 0};
+      if (zmq_poll(&item, 1, 5) <= 0) continue;
+      std::vector<std::string> frames;
+      for (int more = 1; more != 0;) {
+        char frame[256];
+        const int size = zmq_recv(zap_, frame, sizeof frame, 0);
+        MUSTER_CHECK(size >= 0);
+        frames.emplace_back(frame, static_cast<std::size_t>(size));
+        std::size_t more_size = sizeof more;
+        zmq_getsockopt(zap_, ZMQ_RCVMORE, &more, &more_size);
+      }
+      const std::string answer[] = {"1.0", frames[1], "400", "no", "", ""};
+      for (const std::string& frame : answer)
+        zmq_send(zap_, frame.data(), frame.size(), &frame == &answer[5] ? 0 : ZMQ_SNDMORE);
+    }
+  }
+
+  Identity identity_ = new_identity();
+  void* context_ = zmq_ctx_new();
+  void* zap_;
+  void* socket_;
+  std::string endpoint_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+TEST(Client, SaysThatItsKeyIsNotLetIn) {
+  const ClosedDoor door;
+  ClientOptions options;
+  options.endpoint = door.endpoint();
+  options.server_key = door.key();
+  options.identity = new_identity();
+  auto client = Client::connect(options);
+  ASSERT_TRUE(client.ok());
+  EXPECT_EQ((*client)->join("task", kSecond).status().reason(), "connection");
+  EXPECT_EQ((*client)->join("task", kSecond).status().reason(), "connection");
+}
+
 TEST(Identity, IsAFreshPairOfZ85Keys) {
   const Identity a = new_identity();
   const Identity b = new_identity();

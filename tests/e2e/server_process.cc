@@ -23,13 +23,14 @@ TemporaryFolder::~TemporaryFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-Enrolment enroll(const std::string& data_dir, const std::vector<ingest::PublicKey>& keys) {
+Enrolment enroll(const std::string& data_dir, const std::vector<ingest::PublicKey>& keys,
+                 ingest::KeyRole role) {
   PosixStorage storage;
   MUSTER_CHECK(storage.make_directory(data_dir).ok());
   auto store = server::ControlStore::open(storage, data_dir + "/control.db");
   MUSTER_CHECK(store.ok());
   std::vector<server::KeyRow> rows;
-  for (const auto& key : keys) rows.push_back({key, ingest::KeyRole::kDevice, false, "", 0});
+  for (const auto& key : keys) rows.push_back({key, role, false, "", 0});
   MUSTER_CHECK((*store)->enroll(rows).ok());
   return {ingest::key_text((*store)->server_key().public_key)};
 }

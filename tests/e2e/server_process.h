@@ -28,7 +28,8 @@ class TemporaryFolder {
 struct Enrolment {
   std::string server_key;  ///< Z85
 };
-Enrolment enroll(const std::string& data_dir, const std::vector<ingest::PublicKey>& keys);
+Enrolment enroll(const std::string& data_dir, const std::vector<ingest::PublicKey>& keys,
+                 ingest::KeyRole role = ingest::KeyRole::kDevice);
 
 /// A free TCP port on loopback.
 int free_port();

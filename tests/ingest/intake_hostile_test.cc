@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "tests/ingest/intake_fixture.h"
+#include "tests/wire/frame.h"
 
 namespace muster::ingest {
 namespace {
@@ -134,6 +135,21 @@ TEST_F(HostileIntake, AnotherProtocolVersion) {
   Frames frames;
   frames.frames.push_back(wire::build_header(message));
   expect_refused(Reason::kProtocolVersion, frames);
+  expect_honest_untouched();
+}
+
+TEST_F(HostileIntake, AHeaderWhoseTablesShareBytes) {
+  // A CheckIn whose text lies inside the very table that refers to it.
+  wire::Frame header(3, 48);
+  header.vtable(40, 16, {4, 8});
+  header.table(48, 40);
+  header.refer(52, 56);
+  header.u32(56, 3);
+  header.text(60, std::string_view("abc\0", 4));
+  header.reserve(80);
+  Frames message;
+  message.frames.emplace_back(header.bytes().begin(), header.bytes().end());
+  expect_refused(Reason::kHeaderMalformed, message);
   expect_honest_untouched();
 }
 

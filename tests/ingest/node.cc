@@ -24,6 +24,7 @@ TestNode::TestNode(ServiceOptions options, std::size_t slots, std::size_t slot_b
                                [this](Status status) { fault.set_value(std::move(status)); });
   started = result.status();
   if (result.ok()) service = std::move(*result);
+  if (service) service->serve();
 }
 
 TestNode::~TestNode() {

@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "client/random.h"
 #include "tests/client/fake_server.h"
 
 namespace muster::loadtest {
@@ -60,7 +61,9 @@ TEST_P(FleetRound, CountsReceiptsAndRefusals) {
 }
 INSTANTIATE_TEST_SUITE_P(Attacks, FleetRound,
                          testing::Values(Attack::kSignFlip, Attack::kLittleIsEnough),
-                         [](const auto& info) { return std::string(attack_name(info.param)); });
+                         [](const auto& instance) {
+                           return std::string(attack_name(instance.param));
+                         });
 
 TEST(Fleet, LeavesTheRestOutWhenStopped) {
   Corpus corpus;

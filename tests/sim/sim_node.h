@@ -18,6 +18,7 @@ class DirectService final : public ingest::Service {
   DirectService(ingest::Spool& spool, ingest::SlotPool& slots, const ingest::NodeSecret& secret,
                 BoundedQueue<ingest::Arrival>& arrivals, const Clock& clock, Stats& stats);
 
+  void serve() override {}
   void open_round(ingest::RoundSpec spec, std::vector<ingest::RecordHeader> recovered) override;
   void close_round(TaskId task, RoundNumber round) override;
   void remember_sealed(TaskId task, const std::string& task_name, RoundNumber round,
