@@ -30,6 +30,7 @@ struct Options {
   bool smoke = false;  ///< tiny sizes, one repeat: proves that everything runs
   int repeats = 5;
   std::string only;    ///< comma-separated ids; empty: all
+  std::string match;   ///< part of the name; empty: all
   std::string self;    ///< path of this binary, for helper processes
   std::string folder;  ///< scratch folder on a real disk
 };

@@ -85,6 +85,21 @@ std::shared_ptr<Data> make(ChunkFormat format, std::size_t n, std::size_t d) {
   return data;
 }
 
+/// Made when the first pair that is really run asks for it.
+class LazyData {
+ public:
+  LazyData(ChunkFormat format, std::size_t n, std::size_t d) : format_(format), n_(n), d_(d) {}
+  Data& operator*() {
+    if (!data_) data_ = make(format_, n_, d_);
+    return *data_;
+  }
+
+ private:
+  ChunkFormat format_;
+  std::size_t n_, d_;
+  std::shared_ptr<Data> data_;
+};
+
 Sample trimmed_by_muster(Data& data, std::uint32_t f) {
   return timed(static_cast<double>(data.n * data.d), [&] {
     data.backend->kept_sum({data.view(), f, f, 34, data.sum.as<std::int64_t>()},
@@ -138,28 +153,28 @@ void add_kernels(std::vector<Pair>& pairs, const Options& options) {
   const std::size_t n = options.smoke ? 50 : 1000;
   const auto trimmed = [&](const std::string& id, const std::string& name, ChunkFormat format,
                            std::size_t rows) {
-    auto data = make(format, rows, d);
+    auto data = std::make_shared<LazyData>(format, rows, d);
     const auto f = static_cast<std::uint32_t>(rows / 5);
     pairs.push_back({id,
                      name,
                      "Gelem/s",
                      1e9,
                      false,
-                     [data, f] { return trimmed_by_muster(*data, f); },
-                     {{"nth_element", [data, f] { return trimmed_by_nth_element(*data, f); }}}});
+                     [data, f] { return trimmed_by_muster(**data, f); },
+                     {{"nth_element", [data, f] { return trimmed_by_nth_element(**data, f); }}}});
   };
   trimmed("P2", "int8 shared trimmed mean, N=1000", {Codec::kI8S, 8}, n);
   trimmed("P2", "int8 block trimmed mean, N=1000", {Codec::kI8B, 8}, n);
   trimmed("P3", "f32 trimmed mean, N=1000", {Codec::kF32, 0}, n);
   trimmed("P3", "f32 trimmed mean, N=16", {Codec::kF32, 0}, 16);
-  auto data = make({Codec::kI8B, 8}, options.smoke ? 8 : 64, d);
+  auto data = std::make_shared<LazyData>(ChunkFormat{Codec::kI8B, 8}, options.smoke ? 8 : 64, d);
   pairs.push_back({"P7",
                    "int8 decode + mean, 64 updates",
                    "Gelem/s",
                    1e9,
                    false,
-                   [data] { return mean_by_muster(*data); },
-                   {{"memcpy of the codes", [data] { return plain_copy(*data); }}}});
+                   [data] { return mean_by_muster(**data); },
+                   {{"memcpy of the codes", [data] { return plain_copy(**data); }}}});
 }
 
 }  // namespace muster::bench

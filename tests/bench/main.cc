@@ -123,11 +123,14 @@ int main_of_bench(int argc, char** argv) {
       json_file = argv[++i];
     else if (argument == "--only" && i + 1 < argc)
       options.only = argv[++i];
+    else if (argument == "--match" && i + 1 < argc)
+      options.match = argv[++i];
     else if (argument == "--repeats" && i + 1 < argc)
       options.repeats = std::atoi(argv[++i]);
     else {
       fmt::print(stderr,
-                 "usage: muster_bench [--json FILE] [--only P1,P2] [--repeats N] [--smoke]\n");
+                 "usage: muster_bench [--json FILE] [--only P1,P2] [--match NAME] [--repeats N] "
+                 "[--smoke]\n");
       return 2;
     }
   }
@@ -137,7 +140,8 @@ int main_of_bench(int argc, char** argv) {
   add_ingest(all, options);
   add_kernels(all, options);
   for (Pair& pair : all)
-    if (wanted(options.only, pair.id)) pairs.push_back(std::move(pair));
+    if (wanted(options.only, pair.id) && pair.name.find(options.match) != std::string::npos)
+      pairs.push_back(std::move(pair));
   // Repeats of all pairs interleaved: candidate and baselines share whatever else the machine does.
   char name[] = "muster_bench", interleave[] = "--benchmark_enable_random_interleaving=true";
   char* arguments[] = {name, interleave, nullptr};
