@@ -257,7 +257,7 @@ void SimulatedStorage::power_cycle() {
   disk.entries = disk.durable_entries;
 
   // One probability for all files of this cycle, from nothing survives to everything does.
-  const std::uint64_t eighths = std::array{0, 1, 4, 7, 8}[disk.random() % 5];
+  const std::uint64_t eighths = std::array<std::uint64_t, 5>{0, 1, 4, 7, 8}[disk.random() % 5];
   std::set<const SimulatedInode*> done;  // an inode may have two names now
   for (const auto& [path, inode] : disk.entries)
     if (done.insert(inode.get()).second) inode->power_cycle(eighths, disk.random);

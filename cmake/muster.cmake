@@ -27,7 +27,7 @@ if(MUSTER_SANITIZER)
   # g++ 12 sees uninitialised variants where a sanitizer split a function; the cpu preset checks.
   target_compile_options(muster_options INTERFACE
     -fsanitize=${MUSTER_SANITIZER} -fno-sanitize-recover=all -fno-omit-frame-pointer
-    -Wno-maybe-uninitialized)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(muster_options INTERFACE -fsanitize=${MUSTER_SANITIZER})
 endif()
 
