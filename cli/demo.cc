@@ -34,7 +34,7 @@ std::atomic<bool> interrupted{false};  // what a signal handler may touch
 void on_signal(int) { interrupted = true; }
 
 struct DemoOptions {
-  std::string out = "demo-out", text, attack = "sign_flip";
+  std::string out = "demo-out", text, attack = "mixed";
   std::uint32_t phones = 0, rounds = 0;  ///< 0: as many as fit the occasion
   double hostile = 0.2;
   std::uint64_t seed = 1;
@@ -216,8 +216,8 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   verb.add_option("--hostile", options->hostile, "Share of hostile phones (0.2)")
       ->check(CLI::Range(0.0, 0.4))
       ->option_text("SHARE");
-  verb.add_option("--attack", options->attack, "sign_flip (default) or little_is_enough")
-      ->check(CLI::IsMember({"sign_flip", "little_is_enough"}))
+  verb.add_option("--attack", options->attack, "mixed (default), sign_flip, little_is_enough")
+      ->check(CLI::IsMember({"mixed", "sign_flip", "little_is_enough"}))
       ->option_text("KIND");
   verb.add_option("--seed", options->seed, "Of model and training (1)")->option_text("N");
   verb.add_flag("--smoke", options->smoke, "20 phones, 3 short rounds: does it work at all?");

@@ -35,7 +35,7 @@ struct DemoSetting {
   double byzantine_share = 0.2;  ///< what the robust rules are told to bear
   std::string model_file;        ///< to start from
   loadtest::ModelShape shape;
-  loadtest::Attack attack = loadtest::Attack::kSignFlip;
+  loadtest::Attack attack = loadtest::Attack::kMixed;
   std::size_t evaluated = 16'384;  ///< characters of the held-out text
 };
 

@@ -9,8 +9,10 @@
 namespace muster::loadtest {
 namespace {
 constexpr float kBoost = 10;
-constexpr std::array<std::pair<Attack, std::string_view>, 2> kNames = {
-    {{Attack::kSignFlip, "sign_flip"}, {Attack::kLittleIsEnough, "little_is_enough"}}};
+constexpr std::array<std::pair<Attack, std::string_view>, 3> kNames = {
+    {{Attack::kSignFlip, "sign_flip"},
+     {Attack::kLittleIsEnough, "little_is_enough"},
+     {Attack::kMixed, "mixed"}}};
 }  // namespace
 
 std::string_view attack_name(Attack attack) {

@@ -106,8 +106,8 @@ Status Fleet::take_part(std::size_t index, Trainer& trainer, const RoundPlan& pl
   return submit(index, errand);
 }
 
-void Fleet::collude(const std::vector<std::size_t>& members, const RoundPlan& plan,
-                    BoundedQueue<Status>& outcomes) {
+void Fleet::collude(const std::vector<std::size_t>& members, std::size_t attackers,
+                    const RoundPlan& plan, BoundedQueue<Status>& outcomes) {
   std::vector<std::optional<Errand>> errands(phones_.size());
   for_each(members, [&](std::size_t index, Trainer& trainer) {
     auto learned = learn(index, trainer, plan.task);
@@ -121,7 +121,7 @@ void Fleet::collude(const std::vector<std::size_t>& members, const RoundPlan& pl
     if (errand) deltas.emplace_back(errand->delta);
   if (deltas.empty()) return;
   const std::vector<float> common =
-      little_is_enough(deltas, little_is_enough_z(phones_.size(), members.size()));
+      little_is_enough(deltas, little_is_enough_z(phones_.size(), attackers));
   for_each(members, [&](std::size_t index, Trainer&) {
     if (!errands[index]) return;
     errands[index]->delta = common;
@@ -146,13 +146,17 @@ RoundReport Fleet::run_round(const RoundPlan& plan,
   const auto f = static_cast<std::size_t>(plan.hostile_share * static_cast<double>(n) + 1e-9);
   std::vector<std::size_t> colluders;
   std::vector<std::size_t> loners;
+  std::size_t attackers = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    const bool colludes = is_hostile(i, n, f) && plan.attack == Attack::kLittleIsEnough;
+    const bool hostile = is_hostile(i, n, f);
+    attackers += hostile;
+    const bool colludes = hostile && (plan.attack == Attack::kLittleIsEnough ||
+                                      (plan.attack == Attack::kMixed && attackers % 2 == 0));
     (colludes ? colluders : loners).push_back(i);
   }
   BoundedQueue<Status> outcomes(n);
   std::thread work([&] {
-    if (!colluders.empty()) collude(colluders, plan, outcomes);
+    if (!colluders.empty()) collude(colluders, f, plan, outcomes);
     for_each(loners, [&](std::size_t index, Trainer& trainer) {
       outcomes.push(take_part(index, trainer, plan, is_hostile(index, n, f)));
     });

@@ -35,7 +35,7 @@ struct FleetOptions {
 struct RoundPlan {
   std::string task;
   double hostile_share = 0;  ///< that share of all phones, spread evenly
-  Attack attack = Attack::kSignFlip;
+  Attack attack = Attack::kMixed;
 };
 
 struct RoundReport {
@@ -70,8 +70,9 @@ class Fleet {
   /// learn() and submit() with what a lone attacker does between them.
   Status take_part(std::size_t index, Trainer& trainer, const RoundPlan& plan, bool hostile);
   /// The colluders' round: all learn, then all submit the one vector they agree on.
-  void collude(const std::vector<std::size_t>& members, const RoundPlan& plan,
-               BoundedQueue<Status>& outcomes);
+  /// They know how many attackers there are in all.
+  void collude(const std::vector<std::size_t>& members, std::size_t attackers,
+               const RoundPlan& plan, BoundedQueue<Status>& outcomes);
   /// Runs `body(index, trainer)` for every index on the fleet's threads; returns when all are done.
   void for_each(const std::vector<std::size_t>& indices,
                 const std::function<void(std::size_t, Trainer&)>& body);

@@ -48,7 +48,7 @@ TEST(SignFlip, TurnsAndAmplifies) {
 }
 
 TEST(Attack, NamesComeBack) {
-  for (const Attack attack : {Attack::kSignFlip, Attack::kLittleIsEnough})
+  for (const Attack attack : {Attack::kSignFlip, Attack::kLittleIsEnough, Attack::kMixed})
     EXPECT_EQ(parse_attack(attack_name(attack)), attack);
   EXPECT_EQ(parse_attack("polite"), std::nullopt);
 }

@@ -60,7 +60,8 @@ TEST_P(FleetRound, CountsReceiptsAndRefusals) {
   EXPECT_EQ(server.seen().nonces.size(), 2U);
 }
 INSTANTIATE_TEST_SUITE_P(Attacks, FleetRound,
-                         testing::Values(Attack::kSignFlip, Attack::kLittleIsEnough),
+                         testing::Values(Attack::kSignFlip, Attack::kLittleIsEnough,
+                                         Attack::kMixed),
                          [](const auto& instance) {
                            return std::string(attack_name(instance.param));
                          });
