@@ -201,7 +201,7 @@ int report(const Status& status) {
 
 void add_demo_command(CLI::App& app, int& exit_code) {
   CLI::App& verb =
-      *app.add_subcommand("demo", "Server, fleet and attackers on this machine, in five minutes");
+      *app.add_subcommand("demo", "A server, a fleet that learns, and attackers in it");
   verb.footer("Example:\n  muster demo --out demo-out --hostile 0.2");
   auto options = std::make_shared<DemoOptions>();
   verb.add_option("--out", options->out, "Results go here (demo-out)")->option_text("DIR");

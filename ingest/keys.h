@@ -59,8 +59,8 @@ class KeyRing {
 using NodeSecret = std::array<std::byte, 32>;
 NodeSecret random_secret();
 
-/// BLAKE2b-128 keyed by `secret` over `bytes`: device hashes, update ids, canonical ranks. Keyed,
-/// so that nobody outside can aim at a value.
+/// SipHash-2-4 with 128 bits out (Aumasson and Bernstein 2012) under `secret` over `bytes`: device
+/// hashes, update ids, canonical ranks. Keyed, so that nobody outside can aim at a value.
 Hash128 keyed_hash(const NodeSecret& secret, ConstBytes bytes);
 /// Device hash of an authenticated User-Id, and of device number `behind` a gateway (0: itself).
 DeviceHash device_hash(const NodeSecret& secret, ConstBytes user_id, std::uint64_t behind);

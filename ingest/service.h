@@ -48,8 +48,8 @@ class Service {
                                                 Stats& stats, std::function<void(Status)> on_fault);
   virtual ~Service() = default;
 
-  /// From now on messages are read. Until then connections wait: a device that came back at once must
-  /// not be told that its task is unknown because the rounds were still being resumed.
+  /// From now on messages are read. Until then connections wait: a device that came back at once
+  /// must not be told that its task is unknown because the rounds were still being resumed.
   virtual void serve() = 0;
 
   // All of these are thread-safe and take effect in order, on the receiver's thread.
