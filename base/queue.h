@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,17 @@ class BoundedQueue {
       std::lock_guard lock(mutex_);
       if (closed_ || count_ == ring_.size()) return false;
       put(std::move(item));
+    }
+    filled_.notify_one();
+    return true;
+  }
+
+  /// Takes all of `items` in order, under one lock, or none of them.
+  bool try_push_many(std::span<T> items) {
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_ || ring_.size() - count_ < items.size()) return false;
+      for (T& item : items) put(std::move(item));
     }
     filled_.notify_one();
     return true;

@@ -10,6 +10,8 @@ namespace {
 
 // RecordHeader counts a group in 16 bits; a quarter of that is past where groups get faster.
 constexpr std::size_t kGroupRecords = 16'384;
+// A group that has waited may be this many times as long as one that is waited for.
+constexpr std::size_t kMostGroups = 4;
 // Between looks at the disk's free space while nothing happens, and between tries on a full one.
 constexpr std::chrono::milliseconds kHousekeeping{250};
 
@@ -112,7 +114,8 @@ bool Committer::collect(std::vector<Admitted>& group) {
   group_began_ = oldest_;
   std::size_t bytes = 0;
   std::size_t count = 0;
-  while (count < waiting_.size() && count < kGroupRecords && bytes < options_.bytes)
+  // What came while the last group was on its way goes along: a longer write costs less per byte.
+  while (count < waiting_.size() && count < kGroupRecords && bytes < kMostGroups * options_.bytes)
     bytes += waiting_[count++].bytes;
   const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(count);
   group.assign(waiting_.begin(), end);
@@ -142,15 +145,16 @@ void Committer::commit(const std::vector<Admitted>& group) {
     status = spool_.commit(records_);
   }
   if (!status.ok()) return fail(std::move(status));
+  arriving_.clear();
   for (std::size_t i = 0; i < group.size(); ++i) {
-    Arrival arrival;
+    Arrival& arrival = arriving_.emplace_back();
     arrival.slot = group[i].slot;
     arrival.header = load<RecordHeader>(records_[i].slot);
     arrival.location = records_[i].location;
     arrival.received = group[i].received;
-    // Room for every slot was promised; a closed queue means that nobody listens any more.
-    MUSTER_CHECK(arrivals_.try_push(arrival) || arrivals_.closed());
   }
+  // Room for every slot was promised; a closed queue means that nobody listens any more.
+  MUSTER_CHECK(arrivals_.try_push_many(arriving_) || arrivals_.closed());
   {
     std::lock_guard lock(mutex_);
     for (const Admitted& chunk : group) durable_.push_back(chunk.slot);

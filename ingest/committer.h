@@ -91,6 +91,7 @@ class Committer {
 
   Time group_began_;
   std::vector<PendingRecord> records_;
+  std::vector<Arrival> arriving_;
   std::thread thread_;
 };
 

@@ -229,7 +229,7 @@ Sample durable_ingest(const Load& load, bool fold) {
 
 void add_ingest(std::vector<Pair>& pairs, const Options& options) {
   const std::vector<std::pair<std::size_t, std::size_t>> sizes = {
-      {4096, 24'000}, {65'536, 8'000}, {1'048'576, 768}};
+      {4096, 96'000}, {65'536, 16'000}, {1'048'576, 1'024}};
   for (const bool curve : {false, true}) {
     for (const auto& [bytes, count] : sizes) {
       Load load{bytes, options.smoke ? 64 : (curve ? count / 2 : count), curve, options.self,
