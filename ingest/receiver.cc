@@ -33,7 +33,10 @@ Receiver::Receiver(Socket router, bool curve, const ReceiverParts& parts)
       parts_(parts),
       replies_dropped_(parts.stats.counter("muster_replies_dropped_total",
                                            "Replies to peers that were gone or did not read")),
-      slab_used_(parts.stats.gauge("muster_slab_used_bytes", "Slots that are in use")),
+      inflight_(parts.stats.gauge("muster_inflight_bytes",
+                                  "Slots in use: received, and not yet durable and folded")),
+      backpressure_(parts.stats.gauge("muster_backpressure_seconds_total",
+                                      "Time reading stood still because no slot was free")),
       commands_(kCommands) {
   for (zmq_msg_t& frame : frames_) zmq_msg_init(&frame);
   admitted_.reserve(kCycleMessages);
@@ -114,12 +117,14 @@ void Receiver::sleep() {
 }
 
 void Receiver::catch_breath() {
+  const Nanoseconds began = parts_.clock.now();
   for (int waited = 0; waited < kBreathMs && parts_.slots.free_count() == 0; ++waited) {
     parts_.wake.arm();
     pollfd item{parts_.wake.descriptor(), POLLIN, 0};
     ::poll(&item, 1, 1);
     parts_.wake.disarm();
   }
+  backpressure_.add(static_cast<double>(parts_.clock.now() - began) / kSecond);
 }
 
 bool Receiver::read_message() {
@@ -248,8 +253,8 @@ void Receiver::every_second() {
   ticked_ = now_;
   pace_.tick(now_);
   parts_.guard.sweep(now_);
-  slab_used_.set(static_cast<double>((parts_.slots.count() - parts_.slots.free_count()) *
-                                     parts_.slots.slot_bytes()));
+  inflight_.set(static_cast<double>((parts_.slots.count() - parts_.slots.free_count()) *
+                                    parts_.slots.slot_bytes()));
 }
 
 }  // namespace muster::ingest

@@ -73,7 +73,8 @@ class Receiver {
   const bool curve_;
   ReceiverParts parts_;
   Counter& replies_dropped_;
-  Gauge& slab_used_;
+  Gauge& inflight_;
+  Gauge& backpressure_;
 
   BoundedQueue<std::function<void()>> commands_;
   std::atomic<bool> draining_{false};

@@ -32,7 +32,7 @@ struct ServiceOptions {
   std::uint32_t max_connections = 16'384;
   std::uint32_t max_connections_per_address = 16'384;
   Nanoseconds commit_window = 2 * kMillisecond;  ///< a group waits this long for company,
-  std::size_t commit_bytes = 4u << 20;           ///< or until it is this large
+  std::size_t commit_bytes = 4u << 20;           ///< or until it is this large (at most 4 times)
 };
 
 class Service {

@@ -53,7 +53,8 @@ Status Node::open() {
   options.level = cpu_level(config_.backend.cpu_level);
   std::string note;
   MUSTER_ASSIGN(backend_, kernels::create_backend(options, &note));
-  if (!note.empty()) log_info("backend_note", note);
+  if (!note.empty())
+    log_info("backend_cpu", "no usable GPU: the CPU backend serves", {{"cause", note}});
 
   MUSTER_ASSIGN(const auto known, control_->tasks());
   const std::size_t slot_bytes = choose_slot_bytes(known);
