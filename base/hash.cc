@@ -1,7 +1,11 @@
 #include "base/hash.h"
 
 #define XXH_STATIC_LINKING_ONLY  // the streaming state on our stack
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h>  // the widest vectors the processor has; the same hash
+#else
 #include <xxhash.h>
+#endif
 
 #include <algorithm>
 
