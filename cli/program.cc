@@ -2,14 +2,9 @@
 #include <ostream>
 
 #include "cli/commands.h"
+#include "cli/demo.h"
 #include "cli/exit_code.h"
 #include "cli/key_file.h"
-#if __has_include("cli/demo.h")
-#include "cli/demo.h"
-#endif
-#if __has_include("cli/loadtest.h")
-#include "cli/loadtest.h"
-#endif
 
 namespace muster::cli {
 namespace {
@@ -45,12 +40,7 @@ std::unique_ptr<CLI::App> build_app(Session& session) {
   add_metrics(*app, session);
   add_check_config(*app, session);
   add_device(*app, session);
-#if __has_include("cli/demo.h")
   add_demo_command(*app, session.exit_code);
-#endif
-#if __has_include("cli/loadtest.h")
-  add_loadtest_command(*app, session.exit_code);
-#endif
   return app;
 }
 
