@@ -90,6 +90,7 @@ class Committer {
   bool stopping_ = false;
 
   Time group_began_;
+  std::size_t last_group_ = 0;
   std::vector<PendingRecord> records_;
   std::vector<Arrival> arriving_;
   std::thread thread_;
