@@ -32,6 +32,7 @@ Committer::Committer(Spool& spool, const SlotPool& slots, BoundedQueue<Arrival>&
   waiting_.reserve(slots.count());
   durable_.reserve(slots.count());
   records_.reserve(std::min(slots.count(), kGroupRecords));
+  arriving_.reserve(records_.capacity());
   thread_ = std::thread([this] { run(); });
 }
 
