@@ -15,8 +15,6 @@
 namespace muster::ingest {
 namespace {
 
-// Written in one call: past this, larger writes gain nothing.
-constexpr std::size_t kWriteBytes = std::size_t{8} << 20;
 // Empty segments kept for reuse; overwriting is cheaper than allocating, but space has other uses.
 constexpr std::size_t kMaxSpares = 4;
 // Commits and questions between two looks at the free space while there is enough.
@@ -275,8 +273,6 @@ class SegmentedSpool final : public Spool {
   Status append(std::span<PendingRecord> records) {
     Segment& segment = *open_;
     SegmentEnd end = segment.end;
-    std::uint64_t write_offset = end.offset;
-    std::size_t write_bytes = 0;
     pieces_.clear();
     for (std::size_t i = 0; i < records.size(); ++i) {
       PendingRecord& record = records[i];
@@ -295,18 +291,12 @@ class SegmentedSpool final : public Spool {
       pieces_.push_back(record.slot.first(bytes));
       const std::size_t extent = extent_end(header, end.offset) - end.offset;
       if (extent > bytes) pieces_.push_back(ConstBytes(kZeroBlock).first(extent - bytes));
-      write_bytes += extent;
       end.offset += extent;
       end.records += 1;
       end.chain = chain(end.chain, header, segment.header.salt);
-      if (write_bytes >= kWriteBytes || i + 1 == records.size()) {
-        if (Status status = segment.file->write_at(write_offset, pieces_); !status.ok())
-          return fault(std::move(status));
-        pieces_.clear();
-        write_offset = end.offset;
-        write_bytes = 0;
-      }
     }
+    if (Status status = segment.file->write_at(segment.end.offset, pieces_); !status.ok())
+      return fault(std::move(status));
     MUSTER_TRY(sync(*segment.file));
     stats_.append_bytes.add(end.offset - segment.end.offset);
     segment.end = end;

@@ -27,7 +27,7 @@ struct Load {
   bool curve = false;
   std::string self, folder;
   std::size_t window() const {
-    return std::max<std::size_t>(4, std::min<std::size_t>(512, (std::size_t{8} << 20) / bytes));
+    return std::max<std::size_t>(4, std::min<std::size_t>(2048, (std::size_t{8} << 20) / bytes));
   }
   double total() const { return static_cast<double>(bytes * count); }
 };
