@@ -60,6 +60,7 @@ void Intake::open_round(RoundSpec spec, std::span<const RecordHeader> recovered)
   TaskBook& book = state_->tasks.get(spec.task, spec.task_name);
   MUSTER_CHECK(book.open() == nullptr && book.find(spec.round) == nullptr);
   book.newest = std::max(book.newest, spec.round);
+  book.buffered = spec.buffered;
   if (book.served.model() != spec.model) book.served = ServedModel(spec);
   auto table = std::make_unique<RoundTable>(std::move(spec));
   std::uint64_t misfits = 0;
@@ -166,7 +167,7 @@ void Intake::on_durable(std::span<const SlotIndex> slots, Nanoseconds now,
       const UpdateEntry& entry = table.entry(chunk.update);
       due.push_back({std::move(chunk.routing_id),
                      spec.task,
-                     spec.round,
+                     entry.trained_in,
                      {entry.id, entry.nonce, chunk.device}});
     }
     chunk.table = nullptr;

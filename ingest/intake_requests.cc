@@ -76,13 +76,14 @@ Verdict Intake::State::on(const Inquiry& inquiry, const wire::FetchModel& fetch)
 Verdict Intake::State::on(const Inquiry& inquiry, const wire::QueryMissing& query) {
   TaskBook* const book = tasks.find(query.task);
   if (book == nullptr) return refuse(inquiry, Reason::kUnknownTask);
-  RoundTable* const table = book->find(query.round);
+  const DeviceHash device = device_of(inquiry.peer, query.device);
+  RoundTable* const table = place_of(*book, query.round, device, query.nonce);
   if (table == nullptr)
     return on_other_round(inquiry, *book, query.round, query.device, query.nonce);
   if (query.nonce == 0) return refuse(inquiry, Reason::kNonceZero);
   if (!may_speak_for(inquiry.peer, query.device)) return refuse(inquiry, Reason::kNotGateway);
   const std::uint32_t chunk_count = table->spec().chunk_count;
-  const auto update = table->find(device_of(inquiry.peer, query.device));
+  const auto update = table->find(device);
   const bool mine = update && table->entry(*update).nonce == query.nonce;
   if (mine && table->complete(*update))
     return receipt_again(inquiry, query.task, query.round,

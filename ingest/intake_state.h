@@ -74,8 +74,11 @@ struct Intake::State {
 
   Verdict admit(const Inquiry& inquiry, const wire::Submit& submit, TaskBook& book,
                 RoundTable& table, const DeviceHash& device);
+  /// The table of the round an update is in or may go to; null: none.
+  RoundTable* place_of(TaskBook& book, RoundNumber trained_in, const DeviceHash& device,
+                       std::uint64_t nonce) const;
   /// A submit or query for a round without a table.
-  Verdict on_other_round(const Inquiry& inquiry, const TaskBook& book, RoundNumber round,
+  Verdict on_other_round(const Inquiry& inquiry, TaskBook& book, RoundNumber round,
                          std::uint64_t device, std::uint64_t nonce);
   DeviceHash device_of(const Peer& peer, std::uint64_t behind) const {
     return device_hash(secret, as_bytes(peer.user_id), behind);

@@ -9,12 +9,12 @@ using wire::Reason;
 Verdict Intake::State::on(const Inquiry& inquiry, const wire::Submit& submit) {
   TaskBook* const book = tasks.find(submit.task);
   if (book == nullptr) return refuse(inquiry, Reason::kUnknownTask);
-  RoundTable* const table = book->find(submit.round);
+  const DeviceHash device = device_of(inquiry.peer, submit.device);
+  RoundTable* const table = place_of(*book, submit.round, device, submit.nonce);
   if (table == nullptr)
     return on_other_round(inquiry, *book, submit.round, submit.device, submit.nonce);
   const Reason plan = judge_plan(submit, table->spec(), inquiry.peer.key.role);
   if (plan != Reason::kOk) return refuse(inquiry, table->closed ? Reason::kRoundClosed : plan);
-  const DeviceHash device = device_of(inquiry.peer, submit.device);
   const Reason standing = judge_standing(standing_of(*table, submit, device, inquiry.pressure));
   if (standing == Reason::kOk) return admit(inquiry, submit, *book, *table, device);
   if (standing == Reason::kDuplicate) {
@@ -57,7 +57,7 @@ Verdict Intake::State::admit(const Inquiry& inquiry, const wire::Submit& submit,
   auto update = table.find(device);
   if (!update)
     update = table.add(device, update_id(secret, submit.task, submit.round, device, submit.nonce),
-                       submit.nonce, submit.weight);
+                       submit.nonce, submit.round, submit.weight);
   table.admit(*update, submit.chunk, submit.checksum);
 
   RecordHeader header;
@@ -65,7 +65,8 @@ Verdict Intake::State::admit(const Inquiry& inquiry, const wire::Submit& submit,
   header.log2_block = submit.log2_block;
   header.payload_bytes = submit.payload_bytes;
   header.task = submit.task;
-  header.round = submit.round;
+  header.round = spec.round;
+  header.staleness = *spec.staleness_of(submit.round, submit.model_version);
   header.nonce = submit.nonce;
   header.update = table.entry(*update).id;
   header.device = device;
@@ -91,16 +92,23 @@ Verdict Intake::State::admit(const Inquiry& inquiry, const wire::Submit& submit,
   return verdict;
 }
 
-Verdict Intake::State::on_other_round(const Inquiry& inquiry, const TaskBook& book,
-                                      RoundNumber round, std::uint64_t device,
-                                      std::uint64_t nonce) {
+Verdict Intake::State::on_other_round(const Inquiry& inquiry, TaskBook& book, RoundNumber round,
+                                      std::uint64_t device, std::uint64_t nonce) {
   if (round > book.newest || round == 0) return refuse(inquiry, Reason::kRoundUnknown);
-  const SealedRound* const sealed = book.find_sealed(round);
-  if (sealed != nullptr && may_speak_for(inquiry.peer, device)) {
+  if (may_speak_for(inquiry.peer, device)) {
     const UpdateId id = update_id(secret, book.id, round, device_of(inquiry.peer, device), nonce);
-    if (sealed->contains(id)) return receipt_again(inquiry, book.id, round, {id, nonce, device});
+    if (book.counted(id)) return receipt_again(inquiry, book.id, round, {id, nonce, device});
   }
-  return refuse(inquiry, Reason::kRoundClosed);
+  if (!book.buffered) return refuse(inquiry, Reason::kRoundClosed);
+  // Between two rounds of a buffered task an update only has to wait a moment.
+  return refuse(inquiry,
+                book.open() == nullptr ? Reason::kNoOpenRound : Reason::kModelVersionStale);
+}
+
+RoundTable* Intake::State::place_of(TaskBook& book, RoundNumber trained_in,
+                                    const DeviceHash& device, std::uint64_t nonce) const {
+  if (!book.buffered) return book.find(trained_in);
+  return book.find_place(trained_in, device, update_id(secret, book.id, trained_in, device, nonce));
 }
 
 SlotIndex Intake::State::take_slot() {

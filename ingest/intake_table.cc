@@ -72,7 +72,8 @@ bool RoundTable::recover(const RecordHeader& record) {
   auto update = find(record.device);
   if (!update) {
     if (full()) return false;
-    update = add(record.device, record.update, record.nonce, record.weight);
+    // Where it was trained is not needed again: its receipt has left, or is asked for anew.
+    update = add(record.device, record.update, record.nonce, record.round, record.weight);
   }
   if (entries_[*update].id != record.update) return false;
   if (state(*update, record.chunk) != ChunkState::kAbsent) return false;
@@ -82,9 +83,9 @@ bool RoundTable::recover(const RecordHeader& record) {
 }
 
 std::uint32_t RoundTable::add(const DeviceHash& device, const UpdateId& id, std::uint64_t nonce,
-                              std::uint32_t weight) {
+                              RoundNumber trained_in, std::uint32_t weight) {
   const std::uint32_t update = devices_.add(device);
-  entries_[update] = {id, nonce, weight, 0, 0};
+  entries_[update] = {id, nonce, trained_in, weight, 0, 0};
   return update;
 }
 

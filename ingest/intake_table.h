@@ -46,6 +46,7 @@ class HashIndex {
 struct UpdateEntry {
   UpdateId id;
   std::uint64_t nonce;
+  RoundNumber trained_in;  ///< the round as the device knows it; another one only in buffered tasks
   std::uint32_t weight;
   std::uint32_t admitted;  ///< chunks in a slot or on disk
   std::uint32_t durable;   ///< chunks on disk
@@ -68,7 +69,7 @@ class RoundTable {
   bool full() const { return devices_.full(); }
   /// A new update without chunks; its number.
   std::uint32_t add(const DeviceHash& device, const UpdateId& id, std::uint64_t nonce,
-                    std::uint32_t weight);
+                    RoundNumber trained_in, std::uint32_t weight);
   const UpdateEntry& entry(std::uint32_t update) const { return entries_[update]; }
   bool complete(std::uint32_t update) const {
     return entries_[update].durable == spec_.chunk_count;

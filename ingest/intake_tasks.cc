@@ -40,10 +40,23 @@ RoundTable* TaskBook::open() {
   return nullptr;
 }
 
-const SealedRound* TaskBook::find_sealed(RoundNumber round) const {
-  for (const SealedRound& known : sealed)
-    if (known.round == round) return &known;
-  return nullptr;
+bool TaskBook::counted(const UpdateId& update) const {
+  return std::ranges::any_of(sealed,
+                             [&](const SealedRound& known) { return known.contains(update); });
+}
+
+RoundTable* TaskBook::find_place(RoundNumber trained_in, const DeviceHash& device,
+                                 const UpdateId& update) {
+  for (const auto& table : rounds) {
+    const auto place = table->find(device);
+    if (!place || table->entry(*place).id != update) continue;
+    // What was half-sent when its round closed is not in that round and may come again.
+    if (!table->closed || table->entry(*place).admitted == table->spec().chunk_count)
+      return table.get();
+  }
+  if (counted(update)) return nullptr;
+  RoundTable* const now = open();
+  return now != nullptr && now->spec().takes(trained_in) ? now : nullptr;
 }
 
 void TaskBook::remove(RoundNumber round) {

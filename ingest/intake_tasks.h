@@ -43,11 +43,16 @@ struct TaskBook {
   std::vector<std::unique_ptr<RoundTable>> rounds;
   std::vector<SealedRound> sealed;
   ServedModel served;
+  bool buffered = false;
 
   RoundTable* find(RoundNumber round);
   /// The round that takes updates, if there is one.
   RoundTable* open();
-  const SealedRound* find_sealed(RoundNumber round) const;
+  /// Whether the update was counted in a round that is known by its ids only.
+  bool counted(const UpdateId& update) const;
+  /// Buffered tasks: where an update of `device`, trained in `trained_in`, is or may go. Null: it
+  /// was counted already, is too late, or no round is open.
+  RoundTable* find_place(RoundNumber trained_in, const DeviceHash& device, const UpdateId& update);
   void remove(RoundNumber round);
 };
 

@@ -5,7 +5,7 @@ namespace muster::ingest {
 using wire::Reason;
 
 Reason judge_plan(const wire::Submit& submit, const RoundSpec& spec, KeyRole role) {
-  if (submit.model_version != spec.model->version) return Reason::kModelVersionStale;
+  if (!spec.staleness_of(submit.round, submit.model_version)) return Reason::kModelVersionStale;
   if (submit.terms != spec.terms) return Reason::kTermsMismatch;
   if (submit.codec != static_cast<std::uint8_t>(spec.format.codec) ||
       submit.log2_block != spec.format.log2_block)

@@ -12,14 +12,15 @@
 namespace muster::ingest {
 
 inline constexpr std::uint32_t kRecordMagic = 0x4352534d;  // "MSRC"
-inline constexpr std::uint16_t kRecordVersion = 1;
+inline constexpr std::uint8_t kRecordVersion = 1;
 /// Records start and end on this boundary, so that payloads stay aligned for SIMD and DMA.
 inline constexpr std::size_t kRecordAlignment = 64;
 
 /// Head of a record; the payload follows at once, then zeros to kRecordAlignment. Little-endian.
 struct RecordHeader {
   std::uint32_t magic = kRecordMagic;
-  std::uint16_t version = kRecordVersion;
+  std::uint8_t version = kRecordVersion;
+  std::uint8_t staleness = 0;  ///< model versions the update was behind; only in buffered rounds
   std::uint8_t codec = 0;
   std::uint8_t log2_block = 0;
   std::uint32_t payload_bytes = 0;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,12 @@ namespace muster::ingest {
 struct PublishedModel {
   ModelVersion version = 0;
   std::vector<float> values;
+};
+
+/// An earlier round of a buffered task: an update trained there may still count here.
+struct EarlierRound {
+  RoundNumber round = 0;
+  ModelVersion version = 0;  ///< what its devices trained from
 };
 
 struct RoundSpec {
@@ -35,6 +42,27 @@ struct RoundSpec {
   std::uint32_t max_updates = 0;   ///< updates that may be admitted; the size of all tables
   Nanoseconds deadline = 0;        ///< monotonic; 0: none
   Sha256 terms{};
+  /// Buffered tasks (asynchronous rounds, FedBuff): a round is the filling of a buffer, and an
+  /// update trained in one of `earlier` counts in it, at a weight the server lowers with its
+  /// staleness.
+  bool buffered = false;
+  std::vector<EarlierRound> earlier;
+
+  /// How many versions behind the model an update is that was trained in `round` from `version`;
+  /// nothing where it may not count in this round.
+  std::optional<std::uint8_t> staleness_of(RoundNumber trained_in, ModelVersion version) const {
+    if (trained_in == round && version == model->version) return 0;
+    for (const EarlierRound& known : earlier)
+      if (known.round == trained_in && known.version == version)
+        return static_cast<std::uint8_t>(model->version - version);
+    return std::nullopt;
+  }
+  bool takes(RoundNumber trained_in) const {
+    if (trained_in == round) return true;
+    for (const EarlierRound& known : earlier)
+      if (known.round == trained_in) return true;
+    return false;
+  }
 
   /// Coordinates of chunk `index` (the last one may be shorter).
   std::uint32_t coordinates_of(std::uint32_t index) const {

@@ -48,6 +48,8 @@ Result<bool> CohortBuilder::add(const ingest::Arrival& arrival) {
   if (fresh) {
     update.device = header.device;
     update.weight = header.weight;
+    if (parts_.staleness)
+      update.weight *= robust::staleness_units(*parts_.staleness, header.staleness);
     update.row = static_cast<std::uint32_t>(updates_.size() - 1);
     update.chunks.resize(parts_.plan.chunk_count);
   }

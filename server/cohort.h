@@ -16,6 +16,7 @@
 #include "ingest/spool.h"
 #include "kernels/backend.h"
 #include "robust_agg/aggregate.h"
+#include "robust_agg/staleness.h"
 
 namespace muster::server {
 
@@ -26,6 +27,8 @@ struct CohortParts {
   ingest::SlotPool& slots;
   const robust::Plan& plan;
   std::vector<std::int8_t> scale_exponents;  ///< I8S, whole vector
+  /// Buffered rounds: weights count in robust::kStalenessUnit and fall with staleness.
+  std::optional<robust::StalenessWeight> staleness = {};
 };
 
 /// Collects chunks; for streaming rules folds each update when it is whole, for the others keeps

@@ -11,6 +11,7 @@
 #include "base/codec.h"
 #include "base/status.h"
 #include "robust_agg/rule.h"
+#include "robust_agg/staleness.h"
 #include "robust_agg/step.h"
 
 namespace muster::server {
@@ -34,11 +35,14 @@ struct TaskConfig {
   std::uint32_t target_cohort = 100;  ///< the round closes at this many updates
   std::uint32_t minimum_cohort = 10;  ///< below this at the deadline it is abandoned
   double over_selection = 1.3;        ///< devices told to train, relative to the target
-  Nanoseconds deadline = 0;           ///< of a round; 0: none
-  std::uint64_t rounds = 0;           ///< stop after this many releases; 0: go on for ever
-  std::uint64_t memory_bytes = 0;     ///< budget in the backend; 0: the server's share
-  std::uint32_t keep_models = 8;      ///< released versions kept on disk
-  std::string text;                   ///< the TOML it came from, kept in the control store
+  bool buffered = false;              ///< asynchronous rounds: late updates count in later ones
+  std::uint32_t max_staleness = 10;   ///< buffered: rounds an update may be late
+  robust::StalenessWeight staleness_weight = robust::StalenessWeight::kInverseRoot;
+  Nanoseconds deadline = 0;        ///< of a round; 0: none
+  std::uint64_t rounds = 0;        ///< stop after this many releases; 0: go on for ever
+  std::uint64_t memory_bytes = 0;  ///< budget in the backend; 0: the server's share
+  std::uint32_t keep_models = 8;   ///< released versions kept on disk
+  std::string text;                ///< the TOML it came from, kept in the control store
 };
 
 struct Config {

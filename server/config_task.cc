@@ -15,6 +15,7 @@ constexpr std::int64_t kMaxWhole = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint32_t kMinBlock = 16, kMaxBlock = 65'536;
 constexpr double kMaxValueBound = 1e6;
 constexpr double kMaxOverSelection = 10;
+constexpr std::uint32_t kMaxStaleness = 100;
 
 void read_name(Section& section, TaskConfig& task) {
   if (!section.text("name", task.name)) {
@@ -117,6 +118,20 @@ void read_bounds(Section& section, TaskConfig& task) {
   section.integer("max_weight", task.max_weight, 1, limits::kMaxWeight);
 }
 
+void read_mode(Section& section, TaskConfig& task) {
+  std::string text;
+  if (section.choice("mode", text, {"synchronous", "buffered"})) task.buffered = text == "buffered";
+  section.integer("max_staleness", task.max_staleness, 0, kMaxStaleness);
+  if (section.choice("staleness_weight", text, {"constant", "inverse_root", "inverse"}))
+    task.staleness_weight = *robust::parse_staleness_weight(text);
+  if (task.buffered && section.sound({"max_weight"}) &&
+      task.max_weight > limits::kMaxWeight / robust::kStalenessUnit)
+    section.problem("max_weight", "must be at most " +
+                                      std::to_string(limits::kMaxWeight / robust::kStalenessUnit) +
+                                      " in a buffered task, whose weights count in 1/" +
+                                      std::to_string(robust::kStalenessUnit));
+}
+
 void read_cohort(Section& section, TaskConfig& task) {
   section.integer("target_cohort", task.target_cohort, 1, limits::kMaxUpdates);
   section.integer("minimum_cohort", task.minimum_cohort, 1, limits::kMaxUpdates);
@@ -129,6 +144,7 @@ void read_cohort(Section& section, TaskConfig& task) {
   if (section.number("over_selection", task.over_selection) &&
       !(task.over_selection >= 1 && task.over_selection <= kMaxOverSelection))
     section.problem("over_selection", "must be from 1 to 10");
+  read_mode(section, task);
   section.duration("deadline", task.deadline, 0, 365 * 24 * 3600 * kSecond);
   section.integer("rounds", task.rounds, 0, kMaxWhole);
   section.bytes("memory", task.memory_bytes, 0, kMaxWhole);
@@ -205,6 +221,13 @@ void write_bounds(Writer& writer, const TaskConfig& task) {
   writer.whole("minimum_cohort", task.minimum_cohort);
 }
 
+void write_mode(Writer& writer, const TaskConfig& task) {
+  writer.text("mode", task.buffered ? "buffered" : "synchronous");
+  if (!task.buffered) return;
+  writer.whole("max_staleness", task.max_staleness);
+  writer.text("staleness_weight", robust::staleness_weight_name(task.staleness_weight));
+}
+
 }  // namespace
 
 TaskConfig read_task(Section& section) {
@@ -239,6 +262,7 @@ std::string task_text(const TaskConfig& task) {
   if (parameters.neighbours) writer.text("neighbours", *parameters.neighbours);
   write_step(writer, task.step);
   write_bounds(writer, task);
+  write_mode(writer, task);
   writer.number("over_selection", task.over_selection);
   writer.text("deadline", duration_text(task.deadline));
   writer.whole("rounds", task.rounds);
@@ -265,6 +289,7 @@ std::string task_terms(const TaskConfig& task) {
   writer.text("rule", robust::to_string(*rule));
   write_step(writer, task.step);
   write_bounds(writer, task);
+  write_mode(writer, task);
   return writer.take();
 }
 

@@ -50,7 +50,7 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
   if (request.format.codec == Codec::kI8B || request.format.codec == Codec::kI8S)
     request.format.log2_block = static_cast<std::uint8_t>(std::countr_zero(wish.block));
   request.max_updates = scaled(wish.target_cohort, wish.over_selection);
-  request.max_weight = wish.max_weight;
+  request.max_weight = wish.max_weight * (wish.buffered ? robust::kStalenessUnit : 1);
   request.minimum_cohort = wish.minimum_cohort;
   request.value_bound = wish.value_bound;
   request.optimiser = wish.step.optimiser;
@@ -160,7 +160,33 @@ ingest::RoundSpec Task::spec() const {
   spec.max_updates = plan_.request.max_updates;
   spec.deadline = policy().deadline;
   spec.terms = terms_hash_;
+  spec.buffered = config_.buffered;
+  spec.earlier = earlier_;
   return spec;
+}
+
+RoundNumber Task::remembered_rounds() const {
+  return config_.buffered ? std::max(1u, config_.max_staleness) : 1;
+}
+
+/// The rounds whose late updates count in the one that opens: those that trained from an ancestor
+/// of the present model, no further back than their sealed ids are remembered.
+Status Task::find_earlier() {
+  earlier_.clear();
+  if (!config_.buffered) return {};
+  MUSTER_ASSIGN(const auto rounds,
+                parts_.control.rounds(row_.id, std::size_t{config_.max_staleness} + 1));
+  // Newest first. An import makes a version that no round released: there the line ends.
+  ModelVersion ancestor = version_;
+  for (const RoundRow& row : rounds) {
+    if (row.round >= round_row_.round || row.round + config_.max_staleness < round_row_.round)
+      continue;
+    const bool released = row.state == RoundState::kReleased || row.state == RoundState::kShredded;
+    if (released && row.model_version + 1 == ancestor) --ancestor;
+    if (row.model_version != ancestor) break;
+    earlier_.push_back({row.round, row.model_version});
+  }
+  return {};
 }
 
 std::size_t Task::host_bytes() const {
@@ -187,9 +213,10 @@ Status Task::resume(std::vector<RecoveredRecord> records) {
         return row.state == RoundState::kReleased || row.state == RoundState::kShredded;
       }));
   if (!latest) return open_next();
-  // The round before last, for devices that never saw their receipt.
-  if (latest->round > 1) {
-    MUSTER_ASSIGN(std::optional<RoundRow> before, parts_.control.round(row_.id, latest->round - 1));
+  // Earlier rounds, for devices that never saw their receipt.
+  for (RoundNumber back = 1; back <= remembered_rounds() && back < latest->round; ++back) {
+    MUSTER_ASSIGN(std::optional<RoundRow> before,
+                  parts_.control.round(row_.id, latest->round - back));
     if (before && !before->sealed.empty())
       parts_.ingest.remember_sealed(row_.id, row_.name, before->round, before->sealed);
   }
@@ -247,6 +274,7 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
   round_row_ = std::move(row);
   opened_ = parts_.clock.now();
   round_.emplace(policy());
+  MUSTER_TRY(find_earlier());
   MUSTER_TRY(feed(records));
   std::vector<ingest::RecordHeader> headers;
   headers.reserve(records.size());
@@ -267,8 +295,9 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
 
 Status Task::feed(const std::vector<RecoveredRecord>& records) {
   if (!cohort_) {
-    MUSTER_ASSIGN(cohort_, CohortBuilder::create({parts_.backend, parts_.spool, parts_.slots, plan_,
-                                                  scale_exponents_}));
+    CohortParts parts{parts_.backend, parts_.spool, parts_.slots, plan_, scale_exponents_};
+    if (config_.buffered) parts.staleness = config_.staleness_weight;
+    MUSTER_ASSIGN(cohort_, CohortBuilder::create(std::move(parts)));
   }
   for (const RecoveredRecord& record : records) {
     ingest::Arrival arrival;
@@ -458,7 +487,8 @@ Status Task::finish_round(std::string_view outcome) {
   parts_.ingest.forget_round(row_.id, round_row_.round);
   if (outcome == "released")
     parts_.ingest.remember_sealed(row_.id, row_.name, round_row_.round, round_row_.sealed);
-  if (round_row_.round > 1) parts_.ingest.forget_round(row_.id, round_row_.round - 1);
+  if (round_row_.round > remembered_rounds())
+    parts_.ingest.forget_round(row_.id, round_row_.round - remembered_rounds());
   parts_.ingest.release_round(row_.id, round_row_.round);
   MUSTER_TRY(adopt_import());
   return open_next();

@@ -102,6 +102,9 @@ class Task {
   Status shred();
   Status abandon(const Status& why);
   Status finish_round(std::string_view outcome);
+  Status find_earlier();
+  /// Rounds before the present one whose sealed ids ingest knows.
+  RoundNumber remembered_rounds() const;
   ingest::RoundSpec spec() const;
   RoundPolicy policy() const;
   void show_state();
@@ -122,6 +125,7 @@ class Task {
   std::optional<Import> import_;            ///< on disk, not yet in use
   std::uint64_t rounds_done_ = 0;
   RoundRow round_row_;
+  std::vector<ingest::EarlierRound> earlier_;
   std::optional<Round> round_;
   std::unique_ptr<CohortBuilder> cohort_;
   Nanoseconds opened_ = 0;

@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <random>
 
 namespace muster::e2e {
 
@@ -36,15 +37,23 @@ Enrolment enroll(const std::string& data_dir, const std::vector<ingest::PublicKe
 }
 
 int free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  MUSTER_CHECK(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  socklen_t length = sizeof address;
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-  ::close(fd);
-  return ntohs(address.sin_port);
+  // Below the range from which the kernel takes source ports: while the server is down, a device
+  // that keeps connecting to a port of that range sooner or later connects to itself and holds the
+  // port.
+  constexpr int kFirst = 10'000, kLast = 32'000;
+  static std::random_device random;
+  for (;;) {
+    const int port = std::uniform_int_distribution(kFirst, kLast)(random);
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    MUSTER_CHECK(fd >= 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const bool free = ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    ::close(fd);
+    if (free) return port;
+  }
 }
 
 ServerProcess::ServerProcess(const std::string& config_file, const std::string& log_file,

@@ -31,7 +31,7 @@ TEST(HashIndex, AgreesWithAMapUpToItsCapacity) {
 
 TEST(RoundTable, AChunkGoesFromAbsentToPendingToDurable) {
   RoundTable table(small_round());
-  const std::uint32_t update = table.add({1, 2}, {3, 4}, 5, 6);
+  const std::uint32_t update = table.add({1, 2}, {3, 4}, 5, 1, 6);
   EXPECT_EQ(table.state(update, 1), ChunkState::kAbsent);
   table.admit(update, 1, {0xabcdef, 0});
   EXPECT_EQ(table.state(update, 1), ChunkState::kPending);
