@@ -56,11 +56,13 @@ struct RowSummary {
   bool valid() const { return non_finite == 0 && out_of_bound == 0; }
 };
 
-/// summaries[i] (host memory) = what row i holds.
+/// summaries[i] (host memory) = what row i holds. Without `norms` the squared norms are 0, and a
+/// codec whose scales alone prove that all is in bound is not read at all.
 struct InspectJob {
   Codes codes;
   float value_bound = 0;
   std::span<RowSummary> summaries;
+  bool norms = true;
 };
 
 /// target[k] += sum over i of weights[i] * round(factors[i] * x_ik * 2^grid_bits), k in [0, d).

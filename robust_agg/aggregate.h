@@ -29,12 +29,17 @@ class RowFold {
 
   struct Added {
     bool valid = true;
-    double norm = 0;
+    double norm = 0;  ///< only where the rule looks at norms
     std::uint32_t non_finite = 0, out_of_bound = 0;
   };
-  /// One update: element c of `chunks` is its only row of chunk c. An invalid update adds nothing.
-  /// The memory of the update may be reused when the call returns.
-  Added add(std::span<const kernels::Codes> chunks, std::uint32_t weight);
+  /// A few updates at once, which costs less than one by one: row i of chunks[c] is chunk c of the
+  /// update of weights[i]. An invalid update adds nothing. Their memory may be reused when the call
+  /// returns; the result is good until the next call.
+  std::span<const Added> add(std::span<const kernels::Codes> chunks,
+                             std::span<const std::uint32_t> weights);
+  Added add(std::span<const kernels::Codes> chunks, std::uint32_t weight) {
+    return add(chunks, std::span(&weight, 1))[0];
+  }
   /// kInvalid / "cohort_too_small" if no valid update came.
   Result<Outcome> finish() &&;
 
@@ -45,6 +50,11 @@ class RowFold {
   std::int64_t total_weight_ = 0;
   std::uint32_t n_ = 0;
   std::uint32_t invalid_ = 0;
+  // Of the call under way; kept for their memory.
+  std::vector<Added> added_;
+  std::vector<kernels::RowSummary> summaries_;
+  std::vector<double> factors_;
+  std::vector<std::int64_t> counted_;
 };
 
 /// A sealed cohort for rules that need all rows of a chunk. Row order is the order of the sealed

@@ -52,6 +52,8 @@ struct Execution {
 /// Waits until the rows and host arrays of the jobs queued so far may change.
 void finish_jobs(kernels::Backend& backend);
 
+/// Whether a row-shaped rule looks at the norms of updates.
+bool reads_norms(const Rule& rule);
 /// By what a row-shaped rule multiplies an update of this norm. Zero norm: 1.
 double row_factor(const Rule& rule, double norm);
 /// A reported weight as the rule counts it: in [1, max_weight].

@@ -6,6 +6,8 @@
 
 namespace muster::robust {
 
+bool reads_norms(const Rule& rule) { return std::holds_alternative<ClippedMean>(rule); }
+
 double row_factor(const Rule& rule, double norm) {
   const auto* clipped = std::get_if<ClippedMean>(&rule);
   if (clipped == nullptr || norm <= clipped->clip_norm) return 1;
@@ -21,38 +23,48 @@ RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum)
   MUSTER_CHECK(shape_of(plan.request.rule) == Shape::kRow);
 }
 
-RowFold::Added RowFold::add(std::span<const kernels::Codes> chunks, std::uint32_t weight) {
+std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chunks,
+                                             std::span<const std::uint32_t> weights) {
   MUSTER_CHECK_OP(chunks.size(), ==, plan_.chunk_count);
-  Added added;
-  double squared_norm = 0;
+  const std::size_t n = weights.size();
+  added_.assign(n, {});
+  summaries_.resize(n);
+  std::vector<double>& squared_norms = factors_;
+  squared_norms.assign(n, 0);
+  const bool norms = reads_norms(plan_.request.rule);
   for (std::uint32_t c = 0; c < plan_.chunk_count; ++c) {
     MUSTER_CHECK_OP(chunks[c].d, ==, chunk_length(plan_, c));
-    MUSTER_CHECK_OP(chunks[c].n(), ==, std::size_t{1});
-    kernels::RowSummary summary;
-    backend_.inspect({chunks[c], plan_.request.value_bound, {&summary, 1}},
+    MUSTER_CHECK_OP(chunks[c].n(), ==, n);
+    backend_.inspect({chunks[c], plan_.request.value_bound, summaries_, norms},
                      kernels::Stream::kCompute);
-    squared_norm += summary.squared_norm;
-    added.non_finite += summary.non_finite;
-    added.out_of_bound += summary.out_of_bound;
+    for (std::size_t i = 0; i < n; ++i) {
+      squared_norms[i] += summaries_[i].squared_norm;
+      added_[i].non_finite += summaries_[i].non_finite;
+      added_[i].out_of_bound += summaries_[i].out_of_bound;
+    }
   }
-  added.norm = std::sqrt(squared_norm);
-  added.valid = added.non_finite == 0 && added.out_of_bound == 0;
-  if (!added.valid) {
-    ++invalid_;
-    return added;
+  counted_.assign(n, 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    Added& added = added_[i];
+    added.norm = std::sqrt(squared_norms[i]);
+    added.valid = added.non_finite == 0 && added.out_of_bound == 0;
+    factors_[i] = row_factor(plan_.request.rule, added.norm);
+    if (!added.valid) {
+      ++invalid_;
+      continue;
+    }
+    // The grid leaves room for max_updates updates of max_weight and no more.
+    MUSTER_CHECK_OP(n_, <, plan_.request.max_updates);
+    counted_[i] = counted_weight(plan_, weights[i]);
+    total_weight_ += counted_[i];
+    ++n_;
   }
-  // The grid leaves room for max_updates updates of max_weight and no more.
-  MUSTER_CHECK_OP(n_, <, plan_.request.max_updates);
-  const double factor = row_factor(plan_.request.rule, added.norm);
-  const std::int64_t counted = counted_weight(plan_, weight);
   for (std::uint32_t c = 0; c < plan_.chunk_count; ++c)
     backend_.accumulate(
-        {chunks[c], {&factor, 1}, {&counted, 1}, plan_.grid_bits, sum_ + chunk_begin(plan_, c)},
+        {chunks[c], factors_, counted_, plan_.grid_bits, sum_ + chunk_begin(plan_, c)},
         kernels::Stream::kCompute);
   finish_jobs(backend_);
-  total_weight_ += counted;
-  ++n_;
-  return added;
+  return added_;
 }
 
 Result<Outcome> RowFold::finish() && {

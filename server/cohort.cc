@@ -9,6 +9,13 @@ namespace muster::server {
 using ingest::kNoSlot;
 using ingest::kRecordHeaderBytes;
 
+namespace {
+
+// Updates folded at once: past that the sums of a strip pass the cache no less often.
+constexpr std::size_t kFoldTogether = 16;
+
+}  // namespace
+
 Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) {
   std::unique_ptr<CohortBuilder> builder(new CohortBuilder(std::move(parts)));
   const robust::Plan& plan = builder->parts_.plan;
@@ -21,7 +28,12 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   else if (plan.resident)
     rows *= plan.chunk_count;
   MUSTER_ASSIGN(builder->codes_, backend.allocate(rows * plan.row_pitch));
-  if (plan.streaming) builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>());
+  if (plan.streaming) {
+    builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>());
+    // What waits holds slots; a quarter of the slab at most.
+    builder->fold_together_ = std::clamp<std::size_t>(
+        builder->parts_.slots.count() / 4 / plan.chunk_count, 1, kFoldTogether);
+  }
   builder->updates_.reserve(plan.request.max_updates);
   return builder;
 }
@@ -30,6 +42,7 @@ CohortBuilder::CohortBuilder(CohortParts parts)
     : parts_(std::move(parts)), record_(ingest::record_bytes(parts_.plan.row_bytes)) {}
 
 CohortBuilder::~CohortBuilder() {
+  waiting_.clear();
   release_slots();
   parts_.backend.release(codes_);
   parts_.backend.release(sum_);
@@ -63,7 +76,7 @@ Result<bool> CohortBuilder::add(const ingest::Arrival& arrival) {
   ++update.chunks_here;
   const bool whole = update.chunks_here == parts_.plan.chunk_count;
   if (parts_.plan.streaming) {
-    if (whole) MUSTER_TRY(fold(update));
+    if (whole) MUSTER_TRY(enlist(update));
     // Half-sent updates must not keep the slab from the others: past half of it their codes wait on
     // disk, where they are anyway.
     else if (slots_held_ > parts_.slots.count() / 2)
@@ -83,6 +96,7 @@ void CohortBuilder::give_back(Chunk& chunk) {
 }
 
 void CohortBuilder::release_slots() {
+  flush();
   for (auto& [id, update] : updates_)
     for (Chunk& chunk : update.chunks) give_back(chunk);
 }
@@ -105,24 +119,51 @@ Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte*
   return {};
 }
 
-Status CohortBuilder::fold(Update& update) {
+/// Lets a whole update wait for company, or folds it at once where it is not all in slots.
+Status CohortBuilder::enlist(Update& update) {
   const robust::Plan& plan = parts_.plan;
-  std::vector<const std::byte*> rows(plan.chunk_count);
-  std::vector<kernels::Codes> chunks(plan.chunk_count);
-  for (std::uint32_t c = 0; c < plan.chunk_count; ++c) {
-    if (update.chunks[c].slot != kNoSlot && parts_.backend.host_visible()) {
-      rows[c] = parts_.slots.bytes(update.chunks[c].slot).data() + kRecordHeaderBytes;
-    } else {
-      std::byte* target = codes_.data + c * plan.row_pitch;
-      MUSTER_TRY(load(update, c, target));
-      rows[c] = target;
-    }
-    chunks[c] = codes_of(c, {&rows[c], 1});
+  const bool here =
+      parts_.backend.host_visible() &&
+      std::ranges::none_of(update.chunks, [](const Chunk& c) { return c.slot == kNoSlot; });
+  if (here) {
+    waiting_.push_back(&update);
+    if (waiting_.size() >= fold_together_) flush();
+    return {};
   }
-  fold_->add(chunks, update.weight);
-  parts_.backend.wait(parts_.backend.record(kernels::Stream::kCompute));
-  for (Chunk& chunk : update.chunks) give_back(chunk);
+  for (std::uint32_t c = 0; c < plan.chunk_count; ++c)
+    MUSTER_TRY(load(update, c, codes_.data + c * plan.row_pitch));
+  Update* const one = &update;
+  fold({&one, 1});
   return {};
+}
+
+void CohortBuilder::flush() {
+  if (waiting_.empty()) return;
+  fold(waiting_);
+  waiting_.clear();
+}
+
+/// Either all updates are in slots, or there is one and its codes are in codes_.
+void CohortBuilder::fold(std::span<Update* const> updates) {
+  const robust::Plan& plan = parts_.plan;
+  const std::size_t n = updates.size();
+  std::vector<const std::byte*> rows(n * plan.chunk_count);
+  std::vector<kernels::Codes> chunks(plan.chunk_count);
+  std::vector<std::uint32_t> weights(n);
+  for (std::uint32_t c = 0; c < plan.chunk_count; ++c) {
+    const std::span chunk_rows = std::span(rows).subspan(c * n, n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const ingest::SlotIndex slot = updates[i]->chunks[c].slot;
+      const bool in_slot = slot != kNoSlot && parts_.backend.host_visible();
+      chunk_rows[i] = in_slot ? parts_.slots.bytes(slot).data() + kRecordHeaderBytes
+                              : codes_.data + c * plan.row_pitch;
+    }
+    chunks[c] = codes_of(c, chunk_rows);
+  }
+  for (std::size_t i = 0; i < n; ++i) weights[i] = updates[i]->weight;
+  fold_->add(chunks, weights);
+  for (Update* const update : updates)
+    for (Chunk& chunk : update->chunks) give_back(chunk);
 }
 
 Status CohortBuilder::keep(Update& update, std::uint32_t index) {
@@ -211,7 +252,8 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
   Aggregated result;
   result.sum = sum_.as<std::int64_t>();
   if (parts_.plan.streaming) {
-    // Every whole update was folded when it came. The seal took exactly those.
+    flush();
+    // Every whole update is folded. The seal took exactly those.
     if (sealed.size() != complete_)
       return Status(Code::kInternal, "sealed_set_differs",
                     "more updates are whole than were sealed");

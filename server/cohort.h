@@ -44,6 +44,10 @@ class CohortBuilder {
   /// those of the spool (kCorrupt: the node must not go on).
   Result<bool> add(const ingest::Arrival& arrival);
 
+  /// Folds what waits for company (add() lets whole updates of streaming rules wait for a few more:
+  /// several at once cost less). To be called when no more arrivals are at hand.
+  void flush();
+
   std::uint32_t complete() const { return complete_; }
   /// Ids of the whole updates, ascending: what a seal fixes.
   std::vector<UpdateId> complete_ids() const;
@@ -82,7 +86,8 @@ class CohortBuilder {
 
   explicit CohortBuilder(CohortParts parts);
   Status load(const Update& update, std::uint32_t chunk, std::byte* target);
-  Status fold(Update& update);
+  Status enlist(Update& update);
+  void fold(std::span<Update* const> updates);
   Status keep(Update& update, std::uint32_t chunk);
   kernels::Codes codes_of(std::uint32_t chunk, std::span<const std::byte* const> rows) const;
   std::byte* resident_row(std::uint32_t chunk, std::uint32_t row) const;
@@ -96,6 +101,8 @@ class CohortBuilder {
   kernels::Buffer codes_;          ///< resident codes; or one chunk of all rows; or one update
   std::vector<std::byte> record_;  ///< a spool record being read
   std::optional<robust::RowFold> fold_;  ///< streaming rules
+  std::vector<Update*> waiting_;         ///< whole, every chunk in a slot, not folded yet
+  std::size_t fold_together_ = 1;        ///< most of them
 };
 
 }  // namespace muster::server

@@ -140,6 +140,7 @@ Status Engine::turn(Nanoseconds wait) {
     else
       MUSTER_TRY(task.on_chunk(arrival));
   }
+  for (const auto& [id, task] : tasks_) task->flush();
   std::vector<std::shared_ptr<Request>> requests;
   requests_.pop_many(requests, kRequests, 0);
   for (const auto& request : requests) {

@@ -321,6 +321,10 @@ Status Task::on_chunk(const ingest::Arrival& arrival) {
   return carry_out(round_->on(RoundEvent::kUpdateComplete, parts_.clock.now()));
 }
 
+void Task::flush() {
+  if (cohort_) cohort_->flush();
+}
+
 Status Task::on_drained(RoundNumber round) {
   if (!round_ || round != round_row_.round) return {};
   return carry_out(round_->on(RoundEvent::kDrained, parts_.clock.now()));

@@ -60,6 +60,8 @@ class Task {
   /// Takes the task up where the control store says it is. `records` are those of its latest round.
   Status resume(std::vector<RecoveredRecord> records);
   Status on_chunk(const ingest::Arrival& arrival);
+  /// No more arrivals are at hand: what waited for company is folded.
+  void flush();
   Status on_drained(RoundNumber round);
   Status tick();
   /// Operator: close the open round now. "no_open_round" is for the operator, not fatal.

@@ -126,7 +126,7 @@ void CpuBackend::inspect(const InspectJob& job, Stream) {
   workers_.run(summaries_.size(), kGrainCoordinates / canonical::kBlock,
                [&](std::size_t begin, std::size_t end, std::size_t) {
                  for (std::size_t unit = begin; unit < end; ++unit)
-                   kernels_.inspect(codes, job.value_bound, unit / blocks, unit % blocks,
+                   kernels_.inspect(codes, job.value_bound, job.norms, unit / blocks, unit % blocks,
                                     &summaries_[unit]);
                });
   for (std::size_t row = 0; row < codes.n; ++row) {

@@ -72,7 +72,8 @@ static_assert(kGramScratchBytes >= 2 * kGramPanel * canonical::kBlock * sizeof(s
 /// Every function is a pure function of its arguments and may run on any thread.
 struct KernelTable {
   /// Block `block` (canonical.h) of row `row`.
-  void (*inspect)(const ChunkView&, float bound, std::size_t row, std::size_t block, BlockSummary*);
+  void (*inspect)(const ChunkView&, float bound, bool norms, std::size_t row, std::size_t block,
+                  BlockSummary*);
   /// Coordinates [begin, end).
   void (*accumulate)(const ChunkView&, const AccumulateView&, std::size_t begin, std::size_t end);
   /// Column tiles [begin, end).

@@ -205,6 +205,7 @@ Sample durable_ingest(const Load& load, bool fold) {
         else
           slots.give_back(arrival.slot);
       }
+      if (fold) cohort->flush();
     }
   });
   HelperProcess sender(load.self, sender_arguments("submit", service->endpoints()[0], load, keys));

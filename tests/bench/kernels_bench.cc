@@ -167,14 +167,17 @@ void add_kernels(std::vector<Pair>& pairs, const Options& options) {
   trimmed("P2", "int8 block trimmed mean, N=1000", {Codec::kI8B, 8}, n);
   trimmed("P3", "f32 trimmed mean, N=1000", {Codec::kF32, 0}, n);
   trimmed("P3", "f32 trimmed mean, N=16", {Codec::kF32, 0}, 16);
-  auto data = std::make_shared<LazyData>(ChunkFormat{Codec::kI8B, 8}, options.smoke ? 8 : 64, d);
-  pairs.push_back({"P7",
-                   "int8 decode + mean, 64 updates",
-                   "Gelem/s",
-                   1e9,
-                   false,
-                   [data] { return mean_by_muster(**data); },
-                   {{"memcpy of the codes", [data] { return plain_copy(**data); }}}});
+  for (const Codec codec : {Codec::kI8B, Codec::kI8S}) {
+    auto data = std::make_shared<LazyData>(ChunkFormat{codec, 8}, options.smoke ? 8 : 64, d);
+    pairs.push_back(
+        {"P7",
+         codec == Codec::kI8B ? "int8 block mean, 64 updates" : "int8 shared mean, 64 updates",
+         "Gelem/s",
+         1e9,
+         false,
+         [data] { return mean_by_muster(**data); },
+         {{"memcpy of the codes", [data] { return plain_copy(**data); }}}});
+  }
 }
 
 }  // namespace muster::bench

@@ -19,7 +19,8 @@ namespace {
 struct Connection {
   void* socket = nullptr;
   std::vector<std::vector<std::byte>> headers;
-  std::size_t sent = 0, receipts = 0;
+  std::size_t sent = 0, receipts = 0;  ///< headers in turn, and all that count
+  std::vector<std::size_t> again;      ///< headers whose message found no room
 };
 
 void say(char what) { MUSTER_CHECK(::write(STDOUT_FILENO, &what, 1) == 1); }
@@ -27,14 +28,21 @@ void say(char what) { MUSTER_CHECK(::write(STDOUT_FILENO, &what, 1) == 1); }
 void no_free(void*, void*) {}
 
 void send_next(Connection& connection, std::vector<std::byte>& payload) {
-  const auto& header = connection.headers[connection.sent++];
+  std::size_t next = connection.sent;
+  if (connection.again.empty()) {
+    ++connection.sent;
+  } else {
+    next = connection.again.back();
+    connection.again.pop_back();
+  }
+  const auto& header = connection.headers[next];
   MUSTER_CHECK(zmq_send(connection.socket, header.data(), header.size(), ZMQ_SNDMORE) >= 0);
   zmq_msg_t message;
   zmq_msg_init_data(&message, payload.data(), payload.size(), no_free, nullptr);
   MUSTER_CHECK(zmq_msg_send(&message, connection.socket, 0) >= 0);
 }
 
-/// Takes every waiting reply; counts receipts, dies on a refusal.
+/// Takes every waiting reply; counts receipts, notes what must be sent again, dies on a refusal.
 void take_replies(Connection& connection) {
   zmq_msg_t message;
   zmq_msg_init(&message);
@@ -43,6 +51,10 @@ void take_replies(Connection& connection) {
         {static_cast<const std::byte*>(zmq_msg_data(&message)), zmq_msg_size(&message)});
     MUSTER_CHECK(parsed.ok());
     if (const auto* refusal = std::get_if<wire::Refusal>(&parsed.message.body)) {
+      if (refusal->retry_ms > 0) {
+        connection.again.push_back((refusal->device - 1) / kConnections);
+        continue;
+      }
       std::fprintf(stderr, "sender: refused: %s\n", wire::describe(refusal->reason).token);
       std::_Exit(1);
     }
@@ -106,9 +118,12 @@ int run_sender(int argc, char** argv) {
       if (windowed) take_replies(connection);
       receipts += connection.receipts - before;
       // Bursts keep the pipes full without a system call per message.
-      for (int burst = 0; burst < 16 && connection.sent < connection.headers.size() &&
-                          (!windowed || connection.sent - connection.receipts < window);
-           ++burst) {
+      const auto more = [&] {
+        return !connection.again.empty() ||
+               (connection.sent < connection.headers.size() &&
+                (!windowed || connection.sent - connection.receipts < window));
+      };
+      for (int burst = 0; burst < 16 && more(); ++burst) {
         send_next(connection, payload);
         ++sent;
         progress = true;

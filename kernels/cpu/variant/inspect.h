@@ -28,8 +28,8 @@ uint32_t count_beyond(const float* __restrict values, size_t count, uint32_t bit
   return beyond;
 }
 
-void inspect_floats(const ChunkView& view, float bound, size_t row, size_t begin, size_t count,
-                    BlockSummary* summary) {
+void inspect_floats(const ChunkView& view, float bound, bool norms, size_t row, size_t begin,
+                    size_t count, BlockSummary* summary) {
   alignas(64) float values[canonical::kBlock];
   alignas(64) double finite[canonical::kBlock];
   decode_strip(view, row, begin, count, values);
@@ -39,10 +39,12 @@ void inspect_floats(const ChunkView& view, float bound, size_t row, size_t begin
       count_beyond(values, count, cell::bits_of(bound < greatest ? bound : greatest));
   const uint32_t non_finite =
       invalid == 0 ? 0 : count_beyond(values, count, cell::kInfinityBits - 1);
+  *summary = {0, non_finite, invalid - non_finite};
+  if (!norms) return;
   for (size_t k = 0; k < count; ++k)
     finite[k] = static_cast<double>(cell::finite_or_zero(values[k]));
   pad_strip(finite, count, canonical::padded(count));
-  *summary = {sum_squares(finite, canonical::padded(count)), non_finite, invalid - non_finite};
+  summary->squared_norm = sum_squares(finite, canonical::padded(count));
 }
 
 /// Greatest m in [0, 128] for which |scale * m| as f32 is at most `limit`, or -1: the test for one
@@ -82,8 +84,8 @@ int64_t sum_square_codes_checked(const int8_t* codes, size_t count, int32_t fini
   return sum;
 }
 
-void inspect_integers(const ChunkView& view, float bound, size_t row, size_t begin, size_t count,
-                      BlockSummary* summary) {
+void inspect_integers(const ChunkView& view, float bound, bool norms, size_t row, size_t begin,
+                      size_t count, BlockSummary* summary) {
   const IntegerRow codes = integer_row(view, row);
   const float greatest = cell::float_of(cell::kInfinityBits - 1);
   const float usual_limit = bound < greatest ? bound : greatest;
@@ -94,13 +96,13 @@ void inspect_integers(const ChunkView& view, float bound, size_t row, size_t beg
     const float scale = codes.scales[k >> view.log2_block];
     int64_t squares;
     if (cell::magnitude_bits(scale * 128.0f) <= cell::bits_of(usual_limit)) {
-      squares = sum_square_codes(codes.codes + k, stop - k);
+      squares = norms ? sum_square_codes(codes.codes + k, stop - k) : 0;
     } else {
       squares =
           sum_square_codes_checked(codes.codes + k, stop - k, greatest_within(scale, greatest),
                                    greatest_within(scale, usual_limit), summary);
     }
-    if (squares != 0) {  // so that the scale is finite
+    if (norms && squares != 0) {  // so that the scale is finite
       const double wide = static_cast<double>(scale);
       summary->squared_norm += wide * wide * static_cast<double>(squares);
     }
@@ -108,14 +110,15 @@ void inspect_integers(const ChunkView& view, float bound, size_t row, size_t beg
   }
 }
 
-void inspect(const ChunkView& view, float bound, size_t row, size_t block, BlockSummary* summary) {
+void inspect(const ChunkView& view, float bound, bool norms, size_t row, size_t block,
+             BlockSummary* summary) {
   const size_t begin = block * canonical::kBlock;
   const size_t left = view.d - begin;
   const size_t count = left < canonical::kBlock ? left : canonical::kBlock;
   if (cell::is_integer(view.coding))
-    inspect_integers(view, bound, row, begin, count, summary);
+    inspect_integers(view, bound, norms, row, begin, count, summary);
   else
-    inspect_floats(view, bound, row, begin, count, summary);
+    inspect_floats(view, bound, norms, row, begin, count, summary);
 }
 
 }  // namespace
