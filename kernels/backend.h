@@ -105,8 +105,38 @@ struct PairDistanceJob {
   std::span<double> distances;           ///< host, 1 per pair; synchronous
 };
 
+/// Rows against one dense vector v, v_k = reference[k] * scale in f64, over this chunk:
+/// squared_distances[i] += |x_i - v|^2 by direct differences and dots[i] += <x_i, v>, both in
+/// canonical order for every codec, products rounded. Values must be finite.
+struct RelateJob {
+  Codes codes;
+  const std::int64_t* reference = nullptr;  ///< d grid values
+  double scale = 0;
+  std::span<double> squared_distances;  ///< host, n, or empty
+  std::span<double> dots;               ///< host, n, or empty; synchronous
+};
+
+/// target[k] += number of rows with x_ik > 0 - number of rows with x_ik < 0. Non-finite values
+/// do not vote.
+struct VoteJob {
+  Codes codes;
+  std::int64_t* target = nullptr;
+};
+
+/// target[k] += round((sum[k] - pull * target[k]) / divisor), in f64, each operation rounded, the
+/// last to an integer with ties to even. With pull 0: adds a mean, rounded to the grid.
+struct MergeJob {
+  const std::int64_t* sum = nullptr;
+  double pull = 0, divisor = 1;
+  std::int64_t* target = nullptr;
+  std::size_t d = 0;
+};
+
 /// Server optimisers (Reddi et al. 2021, algorithm 2; all without bias correction, as there).
-enum class Optimiser : std::uint8_t { kSgd, kMomentum, kAdam };
+enum class Optimiser : std::uint8_t { kSgd, kMomentum, kAdam, kYogi, kAdagrad };
+/// Whether the optimiser keeps this moment.
+constexpr bool has_first_moment(Optimiser optimiser) { return optimiser != Optimiser::kSgd; }
+constexpr bool has_second_moment(Optimiser optimiser) { return optimiser > Optimiser::kMomentum; }
 
 /// With delta = target sum * scale, per coordinate in f64, stored as f32:
 ///   SGD       model += learning_rate * delta
@@ -114,14 +144,16 @@ enum class Optimiser : std::uint8_t { kSgd, kMomentum, kAdam };
 ///   Adam      first = beta1 * first + (1 - beta1) * delta
 ///             second = beta2 * second + (1 - beta2) * delta^2
 ///             model += learning_rate * first / (sqrt(second) + epsilon)
+///   Yogi      as Adam, but second -= (1 - beta2) * delta^2 * sign(second - delta^2)
+///   Adagrad   as Adam, but second += delta^2
 struct StepJob {
   Optimiser optimiser = Optimiser::kSgd;
   double learning_rate = 1, beta1 = 0.9, beta2 = 0.99, epsilon = 1e-3;
   const std::int64_t* sum = nullptr;  ///< d grid sums
   double scale = 0;                   ///< grid step / divisor
   float* model = nullptr;             ///< d
-  float* first = nullptr;             ///< d; momentum and Adam
-  float* second = nullptr;            ///< d; Adam
+  float* first = nullptr;             ///< d; has_first_moment()
+  float* second = nullptr;            ///< d; has_second_moment()
   std::size_t d = 0;
 };
 
@@ -162,6 +194,12 @@ class Backend {
   /// Waits for the result.
   virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;
   virtual void step(const StepJob& job, Stream stream) = 0;
+  /// Waits for the result.
+  virtual void relate(const RelateJob& job, Stream stream) = 0;
+  virtual void vote(const VoteJob& job, Stream stream) = 0;
+  virtual void merge(const MergeJob& job, Stream stream) = 0;
+  /// target[k] = its sign: -1, 0 or 1.
+  virtual void elect(std::int64_t* target, std::size_t d, Stream stream) = 0;
 
   /// Scratch a call may need at most, for the planner: bytes for a chunk of d coordinates, n rows.
   virtual std::size_t scratch_bytes(std::size_t n, std::size_t d) const = 0;

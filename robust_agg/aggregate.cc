@@ -44,25 +44,53 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
   return valid;
 }
 
-Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
-  MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk(index));
-  if (invalid() == 0) return codes;
-  addresses_.clear();
-  for (const std::uint32_t position : positions_) addresses_.push_back(codes.rows[position]);
-  codes.rows = addresses_;
+Result<kernels::Codes> Cohort::chunk_of(std::uint32_t index, std::span<const std::uint32_t> rows) {
+  MUSTER_ASSIGN(kernels::Codes codes, chunk(index));
+  picked_.clear();
+  for (const std::uint32_t row : rows) picked_.push_back(codes.rows[row]);
+  codes.rows = picked_;
   return codes;
+}
+
+Result<std::uint32_t> ValidRows::trusted() const {
+  const std::optional<std::uint32_t> position = cohort_->trusted();
+  if (!position)
+    return Status(Code::kInvalid, "trusted_missing",
+                  "the rule needs the update of the task's trusted device; it did not take part");
+  const auto found = std::lower_bound(positions_.begin(), positions_.end(), *position);
+  if (found == positions_.end() || *found != *position)
+    return Status(Code::kInvalid, "trusted_invalid",
+                  "the update of the task's trusted device is not finite or out of bound");
+  return static_cast<std::uint32_t>(found - positions_.begin());
+}
+
+Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
+  return invalid() == 0 ? cohort_->chunk(index) : cohort_->chunk_of(index, positions_);
 }
 
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index, std::span<const std::uint32_t> rows) {
-  MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk(index));
-  addresses_.clear();
-  for (const std::uint32_t row : rows) addresses_.push_back(codes.rows[positions_[row]]);
-  codes.rows = addresses_;
-  return codes;
+  wanted_.clear();
+  for (const std::uint32_t row : rows) wanted_.push_back(positions_[row]);
+  return cohort_->chunk_of(index, wanted_);
 }
 
+namespace {
+
+Status run_passes(const Execution& run, Outcome& outcome) {
+  const Rule& rule = run.plan.request.rule;
+  if (std::holds_alternative<GeometricMedian>(rule)) return geometric_median(run, outcome);
+  if (std::holds_alternative<CentredClipping>(rule)) return clip_around_centre(run, outcome);
+  if (std::holds_alternative<Cge>(rule)) return average_least_norms(run, outcome);
+  if (std::holds_alternative<Monna>(rule)) return average_nearest_trusted(run, outcome);
+  MUSTER_CHECK(std::holds_alternative<FlTrust>(rule));
+  return average_by_trust(run, outcome);
+}
+
+}  // namespace
+
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                          std::int64_t* sum) {
+                          std::int64_t* sum, const float* previous) {
+  if (plan.request.sharding) return aggregate_shards(plan, backend, cohort, sum, previous);
   MUSTER_CHECK_OP(cohort.size(), <=, plan.request.max_updates);
   MUSTER_CHECK_OP(cohort.weights().size(), ==, std::size_t{cohort.size()});
   MUSTER_CHECK_OP(cohort.ranks().size(), ==, std::size_t{cohort.size()});
@@ -80,16 +108,20 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
                       std::to_string(needed) + " valid updates; " + std::to_string(outcome.n) +
                       " of " + std::to_string(cohort.size()) + " are valid");
 
-  const Execution run{plan, backend, rows, outcome.f, sum};
+  const Execution run{plan, backend, rows, outcome.f, sum, previous};
   switch (shape_of(rule)) {
     case Shape::kRow:
       MUSTER_TRY(fold_rows(run, outcome));
+      break;
+    case Shape::kPasses:
+      MUSTER_TRY(run_passes(run, outcome));
       break;
     case Shape::kCoordinate:
       MUSTER_TRY(sum_kept(run, outcome));
       break;
     case Shape::kGram:
-      MUSTER_TRY(average_selected(run, outcome));
+      MUSTER_TRY(std::holds_alternative<Caf>(rule) ? filter_by_covariance(run, outcome)
+                                                   : average_selected(run, outcome));
       break;
   }
   if (outcome.invalid > 0)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,9 +16,10 @@ struct Outcome {
   double divisor = 1;
   std::uint32_t n = 0;  ///< valid updates the rule ran on
   std::uint32_t f = 0;
-  std::uint32_t invalid = 0;            ///< left out by the input contract
-  std::vector<std::uint32_t> selected;  ///< Krum family: rows used, by cohort position, ascending
-  std::string chosen;                   ///< what the planner and rule did, for the round's record
+  std::uint32_t invalid = 0;  ///< left out by the input contract
+  std::vector<std::uint32_t>
+      selected;        ///< rules that choose rows: those used, by cohort position, ascending
+  std::string chosen;  ///< what the planner and rule did, for the round's record
 };
 
 /// Folds complete updates while others still arrive, for rules of shape kRow. Integer sums: the
@@ -55,6 +57,8 @@ class RowFold {
   std::vector<kernels::RowSummary> summaries_;
   std::vector<double> factors_;
   std::vector<std::int64_t> counted_;
+  std::vector<std::size_t> rows_;
+  std::vector<const std::byte*> addresses_;
 };
 
 /// A sealed cohort for rules that need all rows of a chunk. Row order is the order of the sealed
@@ -68,12 +72,27 @@ class Cohort {
   virtual std::span<const std::uint64_t> ranks() const = 0;
   /// All rows of chunk `index`, in backend memory; valid until the next call. May read the spool.
   virtual Result<kernels::Codes> chunk(std::uint32_t index) = 0;
+  /// The given rows of chunk `index` only; valid until the next call of either. Where codes lie on
+  /// disk only these should be read: sharding asks for no more than Plan::rows_at_once() of them.
+  /// Unless overridden, picks from chunk().
+  virtual Result<kernels::Codes> chunk_of(std::uint32_t index, std::span<const std::uint32_t> rows);
+  /// Row of the task's trusted device; none if there is no such device or its update is missing.
+  virtual std::optional<std::uint32_t> trusted() const { return std::nullopt; }
+
+ private:
+  std::vector<const std::byte*> picked_;
 };
 
 /// Runs a rule of any shape on a sealed cohort; a rule of shape kRow gives the bits RowFold gives.
 /// `sum` as in RowFold. Invalid rows (non-finite, out of bound) are left out and counted;
 /// "cohort_too_small" where the rest is below the rule's minimum for the realised f.
+///
+/// `previous`: the aggregate the task released last (ModelState::aggregate), as
+/// plan.request.dimension f32 in backend memory; null is the zero vector. Read only where
+/// uses_previous(rule), and only a function of earlier releases, so that a restart computes the
+/// same again. "previous_out_of_bound" where it is not what a round with this value_bound can
+/// release. Rules with uses_trusted() refuse with "trusted_missing" or "trusted_invalid".
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                          std::int64_t* sum);
+                          std::int64_t* sum, const float* previous = nullptr);
 
 }  // namespace muster::robust

@@ -26,6 +26,8 @@ class ValidRows {
   std::span<const double> squared_norms() const { return squared_norms_; }
   std::uint32_t weight(std::uint32_t row) const { return cohort_->weights()[positions_[row]]; }
   std::uint64_t rank(std::uint32_t row) const { return cohort_->ranks()[positions_[row]]; }
+  /// The trusted row. "trusted_missing" / "trusted_invalid" if it is not among the valid ones.
+  Result<std::uint32_t> trusted() const;
   /// All valid rows of a chunk, until the next call.
   Result<kernels::Codes> chunk(std::uint32_t index);
   /// The given ones of the valid rows, until the next call.
@@ -37,7 +39,7 @@ class ValidRows {
   Cohort* cohort_;
   std::vector<std::uint32_t> positions_;
   std::vector<double> squared_norms_;
-  std::vector<const std::byte*> addresses_;
+  std::vector<std::uint32_t> wanted_;
 };
 
 /// One run of a rule over valid rows. `sum`: plan.request.dimension zeroed sums.
@@ -47,6 +49,7 @@ struct Execution {
   ValidRows& rows;
   std::uint32_t f;
   std::int64_t* sum;
+  const float* previous;  ///< null: the zero vector
 };
 
 /// Waits until the rows and host arrays of the jobs queued so far may change.
@@ -59,9 +62,36 @@ double row_factor(const Rule& rule, double norm);
 /// A reported weight as the rule counts it: in [1, max_weight].
 std::int64_t counted_weight(const Plan& plan, std::uint32_t reported);
 
+/// The sum of the values in ascending order: one number whatever order they came in.
+double order_free_sum(std::vector<double> values);
+/// The m rows of least (key, rank), ascending. `keys`: one a valid row.
+std::vector<std::uint32_t> least_rows(const ValidRows& rows, std::span<const double> keys,
+                                      std::uint32_t m);
+
+// One pass over the cohort each.
+/// sum += sum over rows of factors[i] * x_i on the grid, every row weighing 1.
+Status add_rows(const Execution& run, std::span<const double> factors);
+/// sum += the given rows, by valid row.
+Status add_rows(const Execution& run, std::span<const std::uint32_t> rows);
+/// squared_distances[i] = |x_i - v|^2, v the vector in `sum` times `scale`.
+Status measure(const Execution& run, double scale, std::span<double> squared_distances);
+/// Brings an iterated rule to where it starts, `sum` being all zeros: the start is in `sum` with
+/// divisor 1, and the squared distances of all rows to it are returned. Not for Start::kMean.
+Result<std::vector<double>> begin_at(const Execution& run, Start start);
+
+/// Sharded rules: each shard as a cohort of its own, then the mean of the shards (shard.h).
+Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
+                                 std::int64_t* sum, const float* previous);
+
 /// Each fills divisor, selected and chosen of `outcome`.
 Status fold_rows(const Execution& run, Outcome& outcome);
 Status sum_kept(const Execution& run, Outcome& outcome);
 Status average_selected(const Execution& run, Outcome& outcome);
+Status geometric_median(const Execution& run, Outcome& outcome);
+Status clip_around_centre(const Execution& run, Outcome& outcome);
+Status average_least_norms(const Execution& run, Outcome& outcome);
+Status average_nearest_trusted(const Execution& run, Outcome& outcome);
+Status average_by_trust(const Execution& run, Outcome& outcome);
+Status filter_by_covariance(const Execution& run, Outcome& outcome);
 
 }  // namespace muster::robust

@@ -18,6 +18,36 @@ std::int64_t counted_weight(const Plan& plan, std::uint32_t reported) {
   return std::clamp(reported, 1u, plan.request.max_weight);
 }
 
+namespace {
+
+/// What rules of shape kRow do with one chunk of some rows.
+void fold_chunk(const Plan& plan, kernels::Backend& backend, const kernels::Codes& codes,
+                std::span<const double> factors, std::span<const std::int64_t> weights,
+                std::int64_t* target) {
+  if (std::holds_alternative<SignMajority>(plan.request.rule))
+    backend.vote({codes, target}, kernels::Stream::kCompute);
+  else
+    backend.accumulate({codes, factors, weights, plan.grid_bits, target},
+                       kernels::Stream::kCompute);
+}
+
+/// What is left to do when all rows are in `sum`.
+void finish_fold(const Plan& plan, kernels::Backend& backend, std::int64_t total_weight,
+                 std::int64_t* sum, Outcome& outcome) {
+  outcome.chosen = to_string(plan.request.rule) + " of " + std::to_string(outcome.n) + " updates";
+  if (const auto* majority = std::get_if<SignMajority>(&plan.request.rule)) {
+    backend.elect(sum, plan.request.dimension, kernels::Stream::kCompute);
+    finish_jobs(backend);
+    // Makes a sum of 1 worth `step`.
+    outcome.divisor = std::ldexp(1 / majority->step, -plan.grid_bits);
+    return;
+  }
+  outcome.divisor = static_cast<double>(total_weight);
+  outcome.chosen += ", weight " + std::to_string(total_weight);
+}
+
+}  // namespace
+
 RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum)
     : backend_(backend), plan_(plan), sum_(sum) {
   MUSTER_CHECK(shape_of(plan.request.rule) == Shape::kRow);
@@ -43,27 +73,32 @@ std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chu
       added_[i].out_of_bound += summaries_[i].out_of_bound;
     }
   }
-  counted_.assign(n, 0);
+  // The valid ones move to the front.
+  rows_.clear();
+  counted_.clear();
   for (std::size_t i = 0; i < n; ++i) {
     Added& added = added_[i];
     added.norm = std::sqrt(squared_norms[i]);
     added.valid = added.non_finite == 0 && added.out_of_bound == 0;
-    factors_[i] = row_factor(plan_.request.rule, added.norm);
-    if (!added.valid) {
-      ++invalid_;
-      continue;
-    }
-    // The grid leaves room for max_updates updates of max_weight and no more.
-    MUSTER_CHECK_OP(n_, <, plan_.request.max_updates);
-    counted_[i] = counted_weight(plan_, weights[i]);
-    total_weight_ += counted_[i];
-    ++n_;
+    if (!added.valid) continue;
+    factors_[rows_.size()] = row_factor(plan_.request.rule, added.norm);
+    rows_.push_back(i);
+    counted_.push_back(counted_weight(plan_, weights[i]));
+    total_weight_ += counted_.back();
   }
-  for (std::uint32_t c = 0; c < plan_.chunk_count; ++c)
-    backend_.accumulate(
-        {chunks[c], factors_, counted_, plan_.grid_bits, sum_ + chunk_begin(plan_, c)},
-        kernels::Stream::kCompute);
-  finish_jobs(backend_);
+  // The grid leaves room for max_updates updates of max_weight and no more.
+  n_ += static_cast<std::uint32_t>(rows_.size());
+  MUSTER_CHECK_OP(n_, <=, plan_.request.max_updates);
+  invalid_ += static_cast<std::uint32_t>(n - rows_.size());
+  factors_.resize(rows_.size());
+  addresses_.resize(rows_.size());
+  for (std::uint32_t c = 0; c < plan_.chunk_count && !rows_.empty(); ++c) {
+    kernels::Codes codes = chunks[c];
+    for (std::size_t i = 0; i < rows_.size(); ++i) addresses_[i] = codes.rows[rows_[i]];
+    codes.rows = addresses_;
+    fold_chunk(plan_, backend_, codes, factors_, counted_, sum_ + chunk_begin(plan_, c));
+    finish_jobs(backend_);
+  }
   return added_;
 }
 
@@ -73,11 +108,9 @@ Result<Outcome> RowFold::finish() && {
                   std::string(rule_name(plan_.request.rule)) + " needs one valid update; " +
                       std::to_string(invalid_) + " came and all were invalid");
   Outcome outcome;
-  outcome.divisor = static_cast<double>(total_weight_);
   outcome.n = n_;
   outcome.invalid = invalid_;
-  outcome.chosen = to_string(plan_.request.rule) + " of " + std::to_string(n_) +
-                   " updates, weight " + std::to_string(total_weight_);
+  finish_fold(plan_, backend_, total_weight_, sum_, outcome);
   return outcome;
 }
 
@@ -93,14 +126,10 @@ Status fold_rows(const Execution& run, Outcome& outcome) {
   }
   for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
     MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
-    run.backend.accumulate(
-        {codes, factors, weights, run.plan.grid_bits, run.sum + chunk_begin(run.plan, c)},
-        kernels::Stream::kCompute);
+    fold_chunk(run.plan, run.backend, codes, factors, weights, run.sum + chunk_begin(run.plan, c));
     finish_jobs(run.backend);
   }
-  outcome.divisor = static_cast<double>(total_weight);
-  outcome.chosen = to_string(run.plan.request.rule) + " of " + std::to_string(n) +
-                   " updates, weight " + std::to_string(total_weight);
+  finish_fold(run.plan, run.backend, total_weight, run.sum, outcome);
   return {};
 }
 

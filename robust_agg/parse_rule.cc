@@ -8,6 +8,9 @@
 namespace muster::robust {
 namespace {
 
+/// Steps of an iterated rule; each may read the whole cohort again.
+constexpr std::uint32_t kMaxIterations = 1000;
+
 /// Insertions, deletions and substitutions between two short words.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -27,7 +30,9 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 Status unknown_rule(std::string_view name) {
   // The name comes from a file: compare and repeat no more of it than a rule name can be wrong by.
   const std::string_view shown = name.substr(0, limits::kNameBytes);
-  const Rule kinds[] = {Mean{}, ClippedMean{}, Median{}, TrimmedMean{}, Krum{}, MultiKrum{}};
+  const Rule kinds[] = {Mean{},      ClippedMean{},     Median{},          TrimmedMean{}, Krum{},
+                        MultiKrum{}, GeometricMedian{}, CentredClipping{}, Cge{},         Caf{},
+                        FlTrust{},   Monna{},           SignMajority{}};
   static_assert(std::size(kinds) == std::variant_size_v<Rule>);
   const auto nearest =
       std::min_element(std::begin(kinds), std::end(kinds), [&](const Rule& a, const Rule& b) {
@@ -46,7 +51,8 @@ class Reader {
 
   Result<FaultBound> fault_bound() {
     asked_f_ = true;
-    const auto& [clip_norm, f, share, m, neighbours] = parameters_;
+    const auto& f = parameters_.f;
+    const auto& share = parameters_.byzantine_share;
     if (f.has_value() == share.has_value())
       return refuse(f ? "takes f or byzantine_share, not both" : "needs f or byzantine_share");
     if (f) {
@@ -63,10 +69,52 @@ class Reader {
   Result<double> clip_norm() {
     asked_clip_norm_ = true;
     if (!parameters_.clip_norm) return refuse("needs clip_norm");
-    if (!(std::isfinite(*parameters_.clip_norm) && *parameters_.clip_norm > 0))
-      return refuse("clip_norm must be a positive number, it is " +
-                    std::to_string(*parameters_.clip_norm));
-    return *parameters_.clip_norm;
+    return positive("clip_norm", *parameters_.clip_norm);
+  }
+
+  Result<double> smoothing() {
+    asked_smoothing_ = true;
+    return positive("smoothing", parameters_.smoothing.value_or(GeometricMedian{}.smoothing));
+  }
+
+  Result<double> tau() {
+    asked_tau_ = true;
+    if (!parameters_.tau) return refuse("needs tau");
+    return positive("tau", *parameters_.tau);
+  }
+
+  Result<double> step() {
+    asked_step_ = true;
+    return positive("step", parameters_.step.value_or(SignMajority{}.step));
+  }
+
+  Result<double> tolerance() {
+    asked_tolerance_ = true;
+    const double tolerance = parameters_.tolerance.value_or(0);
+    if (!(tolerance >= 0 && tolerance < 1))
+      return refuse("tolerance must be in [0, 1), it is " + std::to_string(tolerance));
+    return tolerance;
+  }
+
+  Result<std::uint32_t> iterations(std::uint32_t usual) {
+    asked_iterations_ = true;
+    const std::uint32_t iterations = parameters_.iterations.value_or(usual);
+    if (iterations < 1 || iterations > kMaxIterations)
+      return refuse("iterations must be in [1, " + std::to_string(kMaxIterations) + "], it is " +
+                    std::to_string(iterations));
+    return iterations;
+  }
+
+  Result<Start> start(Start usual) {
+    asked_start_ = true;
+    const bool takes_mean = usual == Start::kMean;
+    if (!parameters_.start) return usual;
+    if (*parameters_.start == "zero") return Start::kZero;
+    if (*parameters_.start == "previous") return Start::kPrevious;
+    if (*parameters_.start == "mean" && takes_mean) return Start::kMean;
+    return refuse(std::string("start must be \"zero\"") + (takes_mean ? ", \"mean\"" : "") +
+                  " or \"previous\", it is \"" + parameters_.start->substr(0, limits::kNameBytes) +
+                  "\"");
   }
 
   Result<Neighbours> neighbours() {
@@ -89,16 +137,28 @@ class Reader {
 
   /// Refuses what no call above asked for: it would be ignored, and its author believes otherwise.
   Status finish() const {
-    const auto& [clip_norm, f, share, m, neighbours] = parameters_;
-    if (clip_norm && !asked_clip_norm_) return refuse("takes no clip_norm");
-    if (f && !asked_f_) return refuse("takes no f");
-    if (share && !asked_f_) return refuse("takes no byzantine_share");
-    if (m && !asked_m_) return refuse("takes no m");
-    if (neighbours && !asked_neighbours_) return refuse("takes no neighbours");
+    const auto& p = parameters_;
+    if (p.clip_norm && !asked_clip_norm_) return refuse("takes no clip_norm");
+    if (p.f && !asked_f_) return refuse("takes no f");
+    // Sharding reads the share too.
+    if (p.byzantine_share && !asked_f_ && !p.shard_size) return refuse("takes no byzantine_share");
+    if (p.m && !asked_m_) return refuse("takes no m");
+    if (p.neighbours && !asked_neighbours_) return refuse("takes no neighbours");
+    if (p.smoothing && !asked_smoothing_) return refuse("takes no smoothing");
+    if (p.iterations && !asked_iterations_) return refuse("takes no iterations");
+    if (p.tolerance && !asked_tolerance_) return refuse("takes no tolerance");
+    if (p.start && !asked_start_) return refuse("takes no start");
+    if (p.tau && !asked_tau_) return refuse("takes no tau");
+    if (p.step && !asked_step_) return refuse("takes no step");
     return {};
   }
 
  private:
+  Result<double> positive(const std::string& name, double value) const {
+    if (!(std::isfinite(value) && value > 0))
+      return refuse(name + " must be a positive number, it is " + std::to_string(value));
+    return value;
+  }
   Status refuse(const std::string& why) const {
     return Status(Code::kInvalid, "rule_parameter", std::string(rule_) + " " + why);
   }
@@ -106,6 +166,8 @@ class Reader {
   std::string_view rule_;
   const RuleParameters& parameters_;
   bool asked_clip_norm_ = false, asked_f_ = false, asked_m_ = false, asked_neighbours_ = false;
+  bool asked_smoothing_ = false, asked_iterations_ = false, asked_tolerance_ = false;
+  bool asked_start_ = false, asked_tau_ = false, asked_step_ = false;
 };
 
 Result<Rule> read(std::string_view name, Reader& reader) {
@@ -129,6 +191,32 @@ Result<Rule> read(std::string_view name, Reader& reader) {
     MUSTER_ASSIGN(const std::uint32_t m, reader.m());
     MUSTER_ASSIGN(const Neighbours neighbours, reader.neighbours());
     return Rule(MultiKrum{f, m, neighbours});
+  }
+  if (name == "geometric_median") {
+    const GeometricMedian usual;
+    GeometricMedian median;
+    MUSTER_ASSIGN(median.smoothing, reader.smoothing());
+    MUSTER_ASSIGN(median.iterations, reader.iterations(usual.iterations));
+    MUSTER_ASSIGN(median.tolerance, reader.tolerance());
+    MUSTER_ASSIGN(median.start, reader.start(usual.start));
+    return Rule(median);
+  }
+  if (name == "centred_clipping") {
+    const CentredClipping usual;
+    CentredClipping clipping;
+    MUSTER_ASSIGN(clipping.tau, reader.tau());
+    MUSTER_ASSIGN(clipping.iterations, reader.iterations(usual.iterations));
+    MUSTER_ASSIGN(clipping.start, reader.start(usual.start));
+    return Rule(clipping);
+  }
+  if (name == "fltrust") return Rule(FlTrust{});
+  if (name == "sign_majority") {
+    MUSTER_ASSIGN(const double step, reader.step());
+    return Rule(SignMajority{step});
+  }
+  if (name == "cge" || name == "caf" || name == "monna") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return name == "cge" ? Rule(Cge{f}) : name == "caf" ? Rule(Caf{f}) : Rule(Monna{f});
   }
   return unknown_rule(name);
 }

@@ -65,6 +65,9 @@ Status check_numbers(const PlanRequest& request) {
 /// Every cohort a round may close with must carry the rule: a share of the cohort can step up by
 /// one between two sizes and leave a larger cohort short where a smaller one was enough.
 Status check_cohort(const PlanRequest& request) {
+  if (request.sharding)
+    return check_shards(*request.sharding, request.rule, request.minimum_cohort,
+                        request.max_updates);
   for (std::uint32_t n = request.minimum_cohort; n <= request.max_updates; ++n) {
     const FaultBound bound = fault_bound(request.rule);
     const std::uint32_t f = bound.of(n);
@@ -97,16 +100,27 @@ Status check_chunks(const PlanRequest& request) {
   return {};
 }
 
+/// Rules that add up a chunk beside the accumulator.
+bool needs_chunk_sum(const Rule& rule) {
+  return std::holds_alternative<CentredClipping>(rule) || std::holds_alternative<FlTrust>(rule);
+}
+
 /// What the task keeps in backend memory besides codes.
 std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& backend) {
   const PlanRequest& request = plan.request;
   const auto d = static_cast<std::size_t>(request.dimension);
   std::vector<MemoryItem> memory = {{"accumulator", 8 * d}, {"model", 4 * d}};
-  if (request.optimiser != kernels::Optimiser::kSgd)
-    memory.push_back({"optimiser", (request.optimiser == kernels::Optimiser::kAdam ? 8 : 4) * d});
-  const std::size_t n = plan.streaming ? 1 : request.max_updates;
+  if (has_first_moment(request.optimiser))
+    memory.push_back({"optimiser", (has_second_moment(request.optimiser) ? 8 : 4) * d});
+  if (uses_previous(request.rule)) memory.push_back({"previous aggregate", 4 * d});
+  if (request.sharding) memory.push_back({"shard sum", 8 * d});
+  if (needs_chunk_sum(request.rule))
+    memory.push_back({"chunk sum", sizeof(std::int64_t) * request.chunk_coordinates});
+  const std::size_t n = plan.streaming ? 1 : plan.rows_at_once();
   if (shape_of(request.rule) == Shape::kGram)
     memory.push_back({"gram matrix", sizeof(double) * n * n});
+  if (std::holds_alternative<Caf>(request.rule))
+    memory.push_back({"covariance", 2 * sizeof(double) * n * n});
   memory.push_back({"scratch", backend.scratch_bytes(n, request.chunk_coordinates)});
   return memory;
 }
@@ -119,18 +133,20 @@ std::size_t total(const std::vector<MemoryItem>& memory) {
 
 Status place_codes(Plan& plan) {
   const PlanRequest& request = plan.request;
-  const std::size_t one_chunk = std::size_t{request.max_updates} * plan.row_pitch;
+  const std::size_t one_chunk = std::size_t{plan.rows_at_once()} * plan.row_pitch;
+  const std::size_t all = std::size_t{request.max_updates} * plan.row_pitch * plan.chunk_count;
   const bool bounded = request.memory_budget != 0;
   const std::size_t rest = total(plan.memory);
   MemoryItem codes;
   if (plan.streaming) {
     codes = {"codes of one update", plan.chunk_count * plan.row_pitch};
-  } else if (const std::size_t all = one_chunk * plan.chunk_count;
-             !bounded || rest + all <= request.memory_budget) {
+  } else if (!bounded || rest + all <= request.memory_budget) {
     codes = {"codes of all updates", all};
     plan.resident = true;
   } else {
-    codes = {"codes of one chunk of all updates", one_chunk};
+    codes = {
+        request.sharding ? "codes of one chunk of a shard" : "codes of one chunk of all updates",
+        one_chunk};
   }
   plan.memory.push_back(codes);
   plan.peak_bytes = rest + codes.bytes;
@@ -155,6 +171,11 @@ int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_we
   return std::min(40, 62 - exponent - static_cast<int>(std::bit_width(weight - 1)));
 }
 
+std::uint32_t Plan::rows_at_once() const {
+  const std::uint32_t all = request.max_updates;
+  return request.sharding ? std::min(request.sharding->size, all) : all;
+}
+
 std::string Plan::describe() const {
   return "grid 2^-" + std::to_string(grid_bits) + " (resolution " +
          brief(std::ldexp(1.0, -grid_bits)) + "), peak " + with_unit(peak_bytes) + ": " +
@@ -171,7 +192,7 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
       divide_up<std::uint64_t>(request.dimension, request.chunk_coordinates));
   plan.row_bytes = payload_bytes(request.format, request.chunk_coordinates);
   plan.row_pitch = align_up(plan.row_bytes, 64);
-  plan.streaming = shape_of(request.rule) == Shape::kRow;
+  plan.streaming = shape_of(request.rule) == Shape::kRow && !request.sharding;
   plan.grid_bits = grid_bits(request.value_bound, request.max_updates, request.max_weight);
   if (plan.grid_bits < kLeastGridBits)
     return Status(Code::kInvalid, "grid_too_coarse",

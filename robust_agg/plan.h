@@ -8,11 +8,13 @@
 #include "base/codec.h"
 #include "base/status.h"
 #include "robust_agg/rule.h"
+#include "robust_agg/shard.h"
 
 namespace muster::robust {
 
 struct PlanRequest {
   Rule rule;
+  std::optional<Sharding> sharding = {};  ///< the rule runs in random shards
   std::uint64_t dimension = 0;
   std::uint32_t chunk_coordinates = 65'536;
   ChunkFormat format;
@@ -40,6 +42,8 @@ struct Plan {
       false;  ///< codes of all updates stay in backend memory; else re-read from the spool
   std::vector<MemoryItem> memory;
   std::size_t peak_bytes = 0;
+  /// Rows whose codes a cohort must be able to show together: a shard, or all.
+  std::uint32_t rows_at_once() const;
   /// "grid 2^-34 (resolution 5.8e-11), peak 12.4 MiB: accumulator 1.6 MiB, ..."
   std::string describe() const;
 };
@@ -48,8 +52,8 @@ struct Plan {
 int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight);
 
 /// Refusals: "grid_too_coarse" (g < 24), "memory_budget" (with every item), "cohort_too_small" (a
-/// cohort a round may close with cannot carry the rule's f), "too_many_chunks", "rule_codec",
-/// "plan_request" (a number outside its range).
+/// cohort a round may close with cannot carry the rule's f), "shard_bound" (the same of a shard),
+/// "too_many_chunks", "rule_codec", "plan_request" (a number outside its range).
 Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backend);
 
 }  // namespace muster::robust

@@ -34,6 +34,11 @@ std::string neighbours_text(Neighbours neighbours) {
   return neighbours == Neighbours::kNMinusFMinus2 ? "n-f-2" : "n-f-1";
 }
 
+std::string start_text(Start start) {
+  constexpr const char* kTexts[] = {"zero", "previous", "mean"};
+  return kTexts[static_cast<std::size_t>(start)];
+}
+
 }  // namespace
 
 std::uint32_t FaultBound::of(std::uint32_t n) const {
@@ -44,26 +49,50 @@ std::uint32_t FaultBound::of(std::uint32_t n) const {
 }
 
 std::string_view rule_name(const Rule& rule) {
-  constexpr std::string_view kNames[] = {"mean",         "clipped_mean", "median",
-                                         "trimmed_mean", "krum",         "multi_krum"};
+  constexpr std::string_view kNames[] = {
+      "mean",         "clipped_mean", "median",           "trimmed_mean",
+      "krum",         "multi_krum",   "geometric_median", "centred_clipping",
+      "cge",          "caf",          "fltrust",          "monna",
+      "sign_majority"};
   static_assert(std::size(kNames) == std::variant_size_v<Rule>);
   return kNames[rule.index()];
 }
 
 Shape shape_of(const Rule& rule) {
-  return std::visit(Overloaded{[](const Mean&) { return Shape::kRow; },
-                               [](const ClippedMean&) { return Shape::kRow; },
-                               [](const Median&) { return Shape::kCoordinate; },
-                               [](const TrimmedMean&) { return Shape::kCoordinate; },
-                               [](const Krum&) { return Shape::kGram; },
-                               [](const MultiKrum&) { return Shape::kGram; }},
-                    rule);
+  return std::visit(
+      Overloaded{
+          [](const Mean&) { return Shape::kRow; }, [](const ClippedMean&) { return Shape::kRow; },
+          [](const Median&) { return Shape::kCoordinate; },
+          [](const TrimmedMean&) { return Shape::kCoordinate; },
+          [](const Krum&) { return Shape::kGram; }, [](const MultiKrum&) { return Shape::kGram; },
+          [](const GeometricMedian&) { return Shape::kPasses; },
+          [](const CentredClipping&) { return Shape::kPasses; },
+          [](const Cge&) { return Shape::kPasses; }, [](const Caf&) { return Shape::kGram; },
+          [](const FlTrust&) { return Shape::kPasses; },
+          [](const Monna&) { return Shape::kPasses; },
+          [](const SignMajority&) { return Shape::kRow; }},
+      rule);
+}
+
+bool uses_previous(const Rule& rule) {
+  if (const auto* median = std::get_if<GeometricMedian>(&rule))
+    return median->start == Start::kPrevious;
+  const auto* clipping = std::get_if<CentredClipping>(&rule);
+  return clipping != nullptr && clipping->start == Start::kPrevious;
+}
+
+bool uses_trusted(const Rule& rule) {
+  return std::holds_alternative<FlTrust>(rule) || std::holds_alternative<Monna>(rule);
 }
 
 FaultBound fault_bound(const Rule& rule) {
   return std::visit(Overloaded{[](const Mean&) { return FaultBound{}; },
                                [](const ClippedMean&) { return FaultBound{}; },
                                [](const Median&) { return FaultBound{}; },
+                               [](const GeometricMedian&) { return FaultBound{}; },
+                               [](const CentredClipping&) { return FaultBound{}; },
+                               [](const FlTrust&) { return FaultBound{}; },
+                               [](const SignMajority&) { return FaultBound{}; },
                                [](const auto& bounded) { return bounded.f; }},
                     rule);
 }
@@ -73,11 +102,20 @@ std::uint32_t minimum_cohort(const Rule& rule, std::uint32_t f) {
       Overloaded{[](const Mean&) { return 1u; }, [](const ClippedMean&) { return 1u; },
                  [](const Median&) { return 1u; }, [f](const TrimmedMean&) { return 2 * f + 1; },
                  [f](const Krum&) { return 2 * f + 3; },
-                 [f](const MultiKrum& krum) { return std::max(2 * f + 3, krum.m); }},
+                 [f](const MultiKrum& krum) { return std::max(2 * f + 3, krum.m); },
+                 [](const GeometricMedian&) { return 1u; },
+                 [](const CentredClipping&) { return 1u; }, [f](const Cge&) { return 2 * f + 1; },
+                 [f](const Caf&) { return 2 * f + 1; },
+                 [](const FlTrust&) { return 2u; },  // the trusted update and one to average
+                 [f](const Monna&) { return 2 * f + 1; }, [](const SignMajority&) { return 1u; }},
       rule);
 }
 
-bool uses_weights(const Rule& rule) { return shape_of(rule) == Shape::kRow; }
+bool uses_weights(const Rule& rule) {
+  return std::holds_alternative<Mean>(rule) || std::holds_alternative<ClippedMean>(rule) ||
+         std::holds_alternative<GeometricMedian>(rule) ||
+         std::holds_alternative<CentredClipping>(rule);
+}
 
 Status accepts(const Rule& rule, ChunkFormat format) {
   const auto refuse = [&](std::string why) {
@@ -122,6 +160,31 @@ std::string_view sensitivity(const Rule& rule) {
           },
           [](const MultiKrum&) {
             return std::string_view("none useful: 2C(f + 1) / (n - f) at m = n - f");
+          },
+          [](const GeometricMedian&) {
+            return std::string_view("none useful: 2C, attained, for updates clipped to norm C");
+          },
+          [](const CentredClipping&) {
+            return std::string_view(
+                "iterations * tau / n from a public start; n public, weights 1, no update left "
+                "out");
+          },
+          [](const Cge&) {
+            return std::string_view("none useful: 2C for updates clipped to norm C");
+          },
+          [](const Caf&) {
+            return std::string_view("none useful: 2C for updates clipped to norm C");
+          },
+          [](const FlTrust&) {
+            return std::string_view(
+                "none useful with this denominator: 2|g|, g the trusted update");
+          },
+          [](const Monna&) {
+            return std::string_view("none useful: 2C for updates clipped to norm C");
+          },
+          [](const SignMajority&) {
+            return std::string_view(
+                "none that shrinks with n: the votes have sqrt(d), the signs are made of them");
           }},
       rule);
 }
@@ -139,7 +202,23 @@ std::string to_string(const Rule& rule) {
             return bound_text(krum.f) +
                    ", m=" + (krum.m == 0 ? std::string("n-f-2") : std::to_string(krum.m)) +
                    ", neighbours=" + neighbours_text(krum.neighbours);
-          }},
+          },
+          [](const GeometricMedian& median) {
+            return "smoothing=" + number(median.smoothing) +
+                   ", iterations=" + std::to_string(median.iterations) +
+                   ", tolerance=" + number(median.tolerance) +
+                   ", start=" + start_text(median.start);
+          },
+          [](const CentredClipping& clipping) {
+            return "tau=" + number(clipping.tau) +
+                   ", iterations=" + std::to_string(clipping.iterations) +
+                   ", start=" + start_text(clipping.start);
+          },
+          [](const Cge& cge) { return bound_text(cge.f); },
+          [](const Caf& caf) { return bound_text(caf.f); },
+          [](const FlTrust&) { return std::string(); },
+          [](const Monna& monna) { return bound_text(monna.f); },
+          [](const SignMajority& majority) { return "step=" + number(majority.step); }},
       rule);
   const std::string name(rule_name(rule));
   return parameters.empty() ? name : name + "(" + parameters + ")";

@@ -51,21 +51,71 @@ struct MultiKrum {
   Neighbours neighbours = Neighbours::kNMinusFMinus2;
 };
 
-using Rule = std::variant<Mean, ClippedMean, Median, TrimmedMean, Krum, MultiKrum>;
+/// Where an iterated rule begins: at the origin, at the task's previous aggregate, or at the
+/// weighted mean.
+enum class Start : std::uint8_t { kZero, kPrevious, kMean };
+/// The z that minimises sum w_i |z - x_i|, by smoothed Weiszfeld steps z = sum b_i x_i / sum b_i,
+/// b_i = w_i / max(smoothing, |z - x_i|) (Pillutla et al. 2022, "RFA"). Breakdown n/2 of the
+/// weight.
+struct GeometricMedian {
+  double smoothing = 1e-6;       ///< in units of the updates
+  std::uint32_t iterations = 8;  ///< at most
+  double tolerance = 0;          ///< stop when a step lowers the objective by less than this share
+  Start start = Start::kMean;    ///< zero updates would hold back one that begins at the origin
+};
+/// v = v + (1 / W) sum w_i (x_i - v) min(1, tau / |x_i - v|), `iterations` times (Karimireddy et
+/// al. 2021). No breakdown point; the promise wants at most a tenth faulty and a good start.
+struct CentredClipping {
+  double tau = 1;
+  std::uint32_t iterations = 1;
+  Start start = Start::kPrevious;
+};
+/// Mean of the n - f updates of least norm (Gupta et al. 2020, "comparative gradient
+/// elimination"). Breakdown n/2 in its analysis.
+struct Cge {
+  FaultBound f;
+};
+/// Covariance bound-agnostic filter: weights fall along the direction of greatest variance until
+/// n - 2f are left; the mean at the least greatest variance met (Allouah et al. 2025). Breakdown
+/// n/2.
+struct Caf {
+  FaultBound f;
+};
+/// Mean weighted by max(0, cos(x_i, g)), each update brought to the norm of the trusted update g,
+/// which itself is not averaged (Cao et al. 2021). Any number may be faulty but the trusted one.
+struct FlTrust {};
+/// Mean of the trusted update and the n - f - 1 updates nearest to it (Farhadkhani et al. 2023).
+/// Breakdown n/2, the trusted update aside.
+struct Monna {
+  FaultBound f;
+};
+/// Per coordinate `step` times the sign of (updates above 0 - updates below 0) (Bernstein et al.
+/// 2019). Breakdown n/2.
+struct SignMajority {
+  double step = 1;
+};
+
+using Rule = std::variant<Mean, ClippedMean, Median, TrimmedMean, Krum, MultiKrum, GeometricMedian,
+                          CentredClipping, Cge, Caf, FlTrust, Monna, SignMajority>;
 
 /// How a rule meets memory (algorithms: execution shapes).
 enum class Shape : std::uint8_t {
   kRow,         ///< streaming: folds each complete update at once, O(d) state
+  kPasses,      ///< several passes over sealed rows, O(d) state and numbers a row
   kCoordinate,  ///< needs all rows of a chunk together
   kGram,        ///< needs the n x n Gram matrix, then a combine pass
 };
 
-std::string_view rule_name(
-    const Rule& rule);  ///< "mean", "clipped_mean", "median", "trimmed_mean", "krum", "multi_krum"
+/// As a configuration writes it: "mean", "clipped_mean", "median", ...
+std::string_view rule_name(const Rule& rule);
 Shape shape_of(const Rule& rule);
 FaultBound fault_bound(const Rule& rule);
 /// Smallest cohort the rule is defined for with `f` faulty (n > 2f, n >= 2f + 3, ...).
 std::uint32_t minimum_cohort(const Rule& rule, std::uint32_t f);
+/// Whether the rule begins at the task's previous aggregate: see aggregate().
+bool uses_previous(const Rule& rule);
+/// Whether one update of the cohort has to be the trusted one: see Cohort::trusted().
+bool uses_trusted(const Rule& rule);
 /// Whether weights count (algorithms section 2); otherwise every update weighs 1.
 bool uses_weights(const Rule& rule);
 /// Whether the rule may run on codes of this kind, with the reason if not.
@@ -81,6 +131,13 @@ struct RuleParameters {
   std::optional<double> byzantine_share = {};  ///< in [0, 0.5)
   std::optional<std::uint32_t> m = {};
   std::optional<std::string> neighbours = {};  ///< "n-f-2" or "n-f-1"
+  std::optional<double> smoothing = {};
+  std::optional<std::uint32_t> iterations = {};
+  std::optional<double> tolerance = {};
+  std::optional<std::string> start = {};  ///< "zero", "previous" or "mean"
+  std::optional<double> tau = {};
+  std::optional<double> step = {};
+  std::optional<std::uint32_t> shard_size = {};  ///< for parse_sharding() (shard.h)
 };
 /// "rule_unknown" (with the nearest spelling), "rule_parameter" or the rule.
 Result<Rule> parse_rule(std::string_view name, const RuleParameters& parameters);

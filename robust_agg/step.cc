@@ -9,15 +9,20 @@
 namespace muster::robust {
 namespace {
 
-constexpr std::string_view kNames[] = {"sgd", "momentum", "adam"};
+constexpr std::string_view kNames[] = {"sgd", "momentum", "adam", "yogi", "adagrad"};
 
-/// A vector of the model in backend memory, zeros where the host has none yet.
+/// A vector of the model in backend memory, `fresh` everywhere where the host has none yet.
 Result<ScopedBuffer> upload(kernels::Backend& backend, const std::vector<float>& values,
-                            std::size_t d) {
+                            std::size_t d, float fresh = 0) {
   MUSTER_CHECK(values.empty() || values.size() == d);
   MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(backend, d * sizeof(float)));
   if (!values.empty())
     backend.upload(buffer.data(), std::as_bytes(std::span(values)), kernels::Stream::kCompute);
+  if (values.empty() && fresh != 0) {
+    const std::vector<float> filled(d, fresh);
+    backend.upload(buffer.data(), std::as_bytes(std::span(filled)), kernels::Stream::kCompute);
+    backend.wait(backend.record(kernels::Stream::kCompute));
+  }
   return buffer;
 }
 
@@ -26,6 +31,27 @@ std::vector<float> download(kernels::Backend& backend, const ScopedBuffer& buffe
   backend.download(std::as_writable_bytes(std::span(values)), buffer.data(),
                    kernels::Stream::kCompute);
   return values;
+}
+
+/// The second moment before the first step (Reddi et al. 2021: at least the square of epsilon).
+float fresh_second(const StepParameters& parameters) {
+  if (parameters.optimiser == kernels::Optimiser::kAdam) return 0;
+  return static_cast<float>(parameters.epsilon * parameters.epsilon);
+}
+
+/// The aggregate itself, as f32: a step of rate 1 from zero.
+Result<std::vector<float>> read_aggregate(kernels::Backend& backend,
+                                          const kernels::StepJob& moved) {
+  MUSTER_ASSIGN(const ScopedBuffer buffer,
+                ScopedBuffer::allocate(backend, moved.d * sizeof(float)));
+  kernels::StepJob job;
+  job.learning_rate = 1;
+  job.sum = moved.sum;
+  job.scale = moved.scale;
+  job.model = buffer.as<float>();
+  job.d = moved.d;
+  backend.step(job, kernels::Stream::kCompute);
+  return download(backend, buffer, moved.d);
 }
 
 Status check_finite(const std::vector<float>& values, std::string_view what) {
@@ -71,8 +97,8 @@ Status apply_step(kernels::Backend& backend, const StepParameters& parameters, c
   const auto d = static_cast<std::size_t>(plan.request.dimension);
   MUSTER_CHECK_OP(state.values.size(), ==, d);
   MUSTER_CHECK(outcome.divisor > 0);
-  const bool has_first = parameters.optimiser != kernels::Optimiser::kSgd;
-  const bool has_second = parameters.optimiser == kernels::Optimiser::kAdam;
+  const bool has_first = has_first_moment(parameters.optimiser);
+  const bool has_second = has_second_moment(parameters.optimiser);
 
   MUSTER_ASSIGN(const ScopedBuffer model, upload(backend, state.values, d));
   std::optional<ScopedBuffer> first, second;
@@ -81,7 +107,7 @@ Status apply_step(kernels::Backend& backend, const StepParameters& parameters, c
     first.emplace(std::move(buffer));
   }
   if (has_second) {
-    MUSTER_ASSIGN(ScopedBuffer buffer, upload(backend, state.second, d));
+    MUSTER_ASSIGN(ScopedBuffer buffer, upload(backend, state.second, d, fresh_second(parameters)));
     second.emplace(std::move(buffer));
   }
   kernels::StepJob job;
@@ -102,6 +128,9 @@ Status apply_step(kernels::Backend& backend, const StepParameters& parameters, c
   next.values = download(backend, model, d);
   if (has_first) next.first = download(backend, *first, d);
   if (has_second) next.second = download(backend, *second, d);
+  if (uses_previous(plan.request.rule)) {
+    MUSTER_ASSIGN(next.aggregate, read_aggregate(backend, job));
+  }
   MUSTER_TRY(check_finite(next.values, "the model"));
   MUSTER_TRY(check_finite(next.first, "the first moment"));
   MUSTER_TRY(check_finite(next.second, "the second moment"));

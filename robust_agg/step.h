@@ -21,22 +21,27 @@ struct StepParameters {
   double epsilon = 1e-3;
 };
 
-/// "sgd", "momentum", "adam".
+/// "sgd", "momentum", "adam", "yogi", "adagrad".
 std::string_view optimiser_name(kernels::Optimiser optimiser);
 std::optional<kernels::Optimiser> parse_optimiser(std::string_view name);
 /// Ranges: learning_rate > 0, betas in [0, 1), epsilon > 0; all finite. Else
 /// "step_parameter".
 Status check(const StepParameters& parameters);
 
-/// A model with its optimiser state, on the host. Empty moments mean zeros (a fresh model).
+/// A model with its optimiser state, on the host. Empty moments belong to a fresh model: zeros, but
+/// epsilon^2 for the second moment of Yogi and Adagrad (their first step must be bounded).
 struct ModelState {
   std::vector<float> values;
-  std::vector<float> first;   ///< momentum and Adam
-  std::vector<float> second;  ///< Adam
+  std::vector<float> first;   ///< all but SGD
+  std::vector<float> second;  ///< Adam, Yogi, Adagrad
+  /// What aggregate() takes as `previous` in the next round; empty: the zero vector. Kept for rules
+  /// with uses_previous() and stored with the model, for it cannot be had from the values alone.
+  std::vector<float> aggregate;
 };
 
 /// Applies the aggregate `sum` (backend memory) to `state`. Uses one backend buffer per vector for
-/// the length of the call. "model_not_finite" (state unchanged) where a coordinate would leave f32.
+/// the length of the call (and one more for `aggregate`). "model_not_finite" (state unchanged)
+/// where a coordinate would leave f32.
 Status apply_step(kernels::Backend& backend, const StepParameters& parameters, const Plan& plan,
                   const Outcome& outcome, const std::int64_t* sum, ModelState& state);
 

@@ -53,6 +53,22 @@ MUSTER_CELL int64_t round_even(double v) {
 #endif
 }
 
+/// v as f64, rounded once to nearest even: what a conversion instruction gives.
+MUSTER_CELL double to_double(int64_t v) {
+#if defined(__CUDA_ARCH__) || defined(__AVX512DQ__) || defined(__aarch64__)
+  return static_cast<double>(v);
+#else
+  // No vector conversion here either. The halves become exact doubles by their bits: the low one
+  // above 2^52, the high one, moved up by 2^31 so that it is not negative, in units of 2^32 above
+  // 2^84. Taking both offsets from the high part is exact, so that only the last sum rounds.
+  const uint64_t bits = static_cast<uint64_t>(v);
+  const uint64_t low_bits = (bits & 0xffffffffu) | 0x4330000000000000;
+  const uint64_t high_bits = (bits >> 32) ^ 0x4530000080000000;
+  const double high = __builtin_bit_cast(double, high_bits) - 0x1.00000801p84;
+  return high + __builtin_bit_cast(double, low_bits);
+#endif
+}
+
 /// a * b + c where the caller knows that a * b is exact in f64 (two f32 values, say): fused or not,
 /// the result is the same, so it is fused where the hardware can.
 MUSTER_CELL double add_exact_product(double a, double b, double c) {

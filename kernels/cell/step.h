@@ -12,23 +12,38 @@ struct StepRates {
 };
 
 MUSTER_CELL float sgd_step(const StepRates& rates, int64_t sum, float model) {
-  const double delta = static_cast<double>(sum) * rates.scale;
+  const double delta = to_double(sum) * rates.scale;
   return static_cast<float>(static_cast<double>(model) + rates.learning_rate * delta);
 }
 
 MUSTER_CELL float momentum_step(const StepRates& rates, int64_t sum, float model, float& first) {
-  const double delta = static_cast<double>(sum) * rates.scale;
+  const double delta = to_double(sum) * rates.scale;
   const double moment = rates.beta1 * static_cast<double>(first) + delta;
   first = static_cast<float>(moment);
   return static_cast<float>(static_cast<double>(model) + rates.learning_rate * moment);
 }
 
-MUSTER_CELL float adam_step(const StepRates& rates, int64_t sum, float model, float& first,
-                            float& second) {
-  const double delta = static_cast<double>(sum) * rates.scale;
+/// How the second moment follows the squared deltas; the rest of the adaptive optimisers is one.
+enum class SecondMoment { kAdam, kYogi, kAdagrad };
+
+template <SecondMoment kKind>
+MUSTER_CELL double next_second(const StepRates& rates, double second, double square) {
+  if constexpr (kKind == SecondMoment::kAdam) {
+    return rates.beta2 * second + (1 - rates.beta2) * square;
+  } else if constexpr (kKind == SecondMoment::kYogi) {
+    const double sign = (second > square ? 1.0 : 0.0) - (second < square ? 1.0 : 0.0);
+    return second - (1 - rates.beta2) * square * sign;
+  } else {
+    return second + square;
+  }
+}
+
+template <SecondMoment kKind>
+MUSTER_CELL float adaptive_step(const StepRates& rates, int64_t sum, float model, float& first,
+                                float& second) {
+  const double delta = to_double(sum) * rates.scale;
   const double moment = rates.beta1 * static_cast<double>(first) + (1 - rates.beta1) * delta;
-  const double square =
-      rates.beta2 * static_cast<double>(second) + (1 - rates.beta2) * (delta * delta);
+  const double square = next_second<kKind>(rates, static_cast<double>(second), delta * delta);
   first = static_cast<float>(moment);
   second = static_cast<float>(square);
   return static_cast<float>(static_cast<double>(model) +

@@ -24,6 +24,8 @@ static_assert(static_cast<int>(Codec::kI8S) == static_cast<int>(cell::Coding::kI
 constexpr std::size_t kGrainCoordinates = 65'536;
 /// Shares of a coordinate range begin at multiples of this: whole cache lines of every operand.
 constexpr std::size_t kCoordinateUnit = 64;
+/// Rows that share one conversion of the reference of relate().
+constexpr std::size_t kRelatedRows = 16;
 
 class CpuBackend final : public Backend {
  public:
@@ -67,6 +69,10 @@ class CpuBackend final : public Backend {
   void gram(const GramJob& job, Stream stream) override;
   void pair_distances(const PairDistanceJob& job, Stream stream) override;
   void step(const StepJob& job, Stream stream) override;
+  void relate(const RelateJob& job, Stream stream) override;
+  void vote(const VoteJob& job, Stream stream) override;
+  void merge(const MergeJob& job, Stream stream) override;
+  void elect(std::int64_t* target, std::size_t d, Stream stream) override;
 
   std::size_t scratch_bytes(std::size_t n, std::size_t d) const override;
 
@@ -203,8 +209,8 @@ void CpuBackend::pair_distances(const PairDistanceJob& job, Stream) {
 }
 
 void CpuBackend::step(const StepJob& job, Stream) {
-  MUSTER_CHECK(job.optimiser == Optimiser::kSgd || job.first != nullptr);
-  MUSTER_CHECK(job.optimiser != Optimiser::kAdam || job.second != nullptr);
+  MUSTER_CHECK(!has_first_moment(job.optimiser) || job.first != nullptr);
+  MUSTER_CHECK(!has_second_moment(job.optimiser) || job.second != nullptr);
   const StepView step{job.sum,
                       job.model,
                       job.first,
@@ -218,15 +224,63 @@ void CpuBackend::step(const StepJob& job, Stream) {
         return kernels_.momentum(step, begin, end);
       case Optimiser::kAdam:
         return kernels_.adam(step, begin, end);
+      case Optimiser::kYogi:
+        return kernels_.yogi(step, begin, end);
+      case Optimiser::kAdagrad:
+        return kernels_.adagrad(step, begin, end);
     }
+  });
+}
+
+void CpuBackend::relate(const RelateJob& job, Stream) {
+  const ChunkView codes = view(job.codes);
+  const bool measure = !job.squared_distances.empty(), multiply = !job.dots.empty();
+  if (measure) MUSTER_CHECK_OP(job.squared_distances.size(), ==, codes.n);
+  if (multiply) MUSTER_CHECK_OP(job.dots.size(), ==, codes.n);
+  const std::size_t blocks = canonical::block_count(codes.d), entries = codes.n * blocks;
+  partials_.resize(2 * entries);
+  const RelateView related{job.reference, job.scale, measure ? partials_.data() : nullptr,
+                           multiply ? partials_.data() + entries : nullptr};
+  const std::size_t groups = divide_up(codes.n, kRelatedRows);
+  const std::size_t grain = kGrainCoordinates / canonical::kBlock / kRelatedRows;
+  workers_.run(groups * blocks, grain, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t unit = begin; unit < end; ++unit) {
+      const std::size_t first = unit % groups * kRelatedRows;
+      kernels_.relate(codes, related, first, std::min(first + kRelatedRows, codes.n),
+                      unit / groups);
+    }
+  });
+  for (std::size_t entry = 0; entry < entries; ++entry) {
+    if (measure) job.squared_distances[entry / blocks] += partials_[entry];
+    if (multiply) job.dots[entry / blocks] += partials_[entries + entry];
+  }
+}
+
+void CpuBackend::vote(const VoteJob& job, Stream) {
+  const ChunkView codes = view(job.codes);
+  split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t) {
+    kernels_.vote(codes, job.target, begin, end);
+  });
+}
+
+void CpuBackend::merge(const MergeJob& job, Stream) {
+  const MergeView merged{job.sum, job.target, job.pull, job.divisor};
+  split_coordinates(job.d, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+    kernels_.merge(merged, begin, end);
+  });
+}
+
+void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
+  split_coordinates(d, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+    kernels_.elect(target, begin, end);
   });
 }
 
 std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
   const std::size_t worker = std::max(kept_sum_scratch_bytes(n), kGramScratchBytes);
   const std::size_t blocks = canonical::block_count(d);
-  return workers_.count() * worker + n * blocks * sizeof(BlockSummary) + n * sizeof(double) +
-         d * sizeof(float);
+  return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
+         n * sizeof(double) + d * sizeof(float);
 }
 
 }  // namespace

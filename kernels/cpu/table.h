@@ -42,6 +42,19 @@ struct KeptSumView {
   std::int64_t* target;
 };
 
+struct RelateView {
+  const std::int64_t* reference;
+  double scale;
+  double* squared_distances;  ///< row-major [n, blocks], or null
+  double* dots;               ///< the same
+};
+
+struct MergeView {
+  const std::int64_t* sum;
+  std::int64_t* target;
+  double pull, divisor;
+};
+
 struct StepView {
   const std::int64_t* sum;
   float* model;
@@ -88,6 +101,15 @@ struct KernelTable {
   void (*sgd)(const StepView&, std::size_t begin, std::size_t end);
   void (*momentum)(const StepView&, std::size_t begin, std::size_t end);
   void (*adam)(const StepView&, std::size_t begin, std::size_t end);
+  void (*yogi)(const StepView&, std::size_t begin, std::size_t end);
+  void (*adagrad)(const StepView&, std::size_t begin, std::size_t end);
+  /// Block `block` of rows [row_begin, row_end) against the reference.
+  void (*relate)(const ChunkView&, const RelateView&, std::size_t row_begin, std::size_t row_end,
+                 std::size_t block);
+  /// Coordinates [begin, end).
+  void (*vote)(const ChunkView&, std::int64_t* target, std::size_t begin, std::size_t end);
+  void (*merge)(const MergeView&, std::size_t begin, std::size_t end);
+  void (*elect)(std::int64_t* target, std::size_t begin, std::size_t end);
 };
 
 // One a level; x86-64-v2, v3 and v4, or the compiler's default on other processors.

@@ -1,15 +1,32 @@
 // All CPU kernels of one instruction-set level. Compiled once a level with MUSTER_CPU_LEVEL set to
 // its namespace; includes cells, plain headers and C headers only (see table.h).
 #include "kernels/cpu/variant/accumulate.h"
+#include "kernels/cpu/variant/combine.h"
 #include "kernels/cpu/variant/distance.h"
 #include "kernels/cpu/variant/gram.h"
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
+#include "kernels/cpu/variant/relate.h"
 #include "kernels/cpu/variant/step.h"
+#include "kernels/cpu/variant/vote.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 
-const KernelTable kTable = {inspect,  accumulate, kept_sum,      gram,
-                            distance, step_sgd,   step_momentum, step_adam};
+const KernelTable kTable = {
+    .inspect = inspect,
+    .accumulate = accumulate,
+    .kept_sum = kept_sum,
+    .gram = gram,
+    .distance = distance,
+    .sgd = step_sgd,
+    .momentum = step_momentum,
+    .adam = step_adam,
+    .yogi = step_yogi,
+    .adagrad = step_adagrad,
+    .relate = relate,
+    .vote = vote,
+    .merge = merge,
+    .elect = elect,
+};
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL

@@ -157,6 +157,35 @@ void reference_distance(const HostCohort& cohort, std::size_t i, std::size_t j, 
   });
 }
 
+void reference_relate(const HostCohort& cohort, std::size_t row,
+                      std::span<const std::int64_t> reference, double scale, double& distance,
+                      double& dot) {
+  const auto other = [&](std::size_t k) { return static_cast<double>(reference[k]) * scale; };
+  for_each_block(cohort.d, [&](std::size_t begin, std::size_t end) {
+    distance += lane_sum(begin, end, [&](std::size_t k) {
+      const double difference = cohort.exact(row, k) - other(k);
+      return difference * difference;
+    });
+    dot += lane_sum(begin, end, [&](std::size_t k) { return cohort.exact(row, k) * other(k); });
+  });
+}
+
+std::vector<std::int64_t> reference_vote(const HostCohort& cohort) {
+  std::vector<std::int64_t> votes(cohort.d);
+  for (std::size_t i = 0; i < cohort.n(); ++i)
+    for (std::size_t k = 0; k < cohort.d; ++k) {
+      const float x = cohort.value(i, k);
+      if (std::isfinite(x) && x != 0) votes[k] += std::signbit(x) ? -1 : 1;
+    }
+  return votes;
+}
+
+std::int64_t reference_merge(std::int64_t target, std::int64_t sum, double pull, double divisor) {
+  const double pulled = pull * static_cast<double>(target);
+  return target +
+         static_cast<std::int64_t>(std::nearbyint((static_cast<double>(sum) - pulled) / divisor));
+}
+
 void reference_step(const StepJob& job, std::span<const std::int64_t> sum, std::span<float> model,
                     std::span<float> first, std::span<float> second) {
   for (std::size_t k = 0; k < sum.size(); ++k) {
@@ -165,10 +194,18 @@ void reference_step(const StepJob& job, std::span<const std::int64_t> sum, std::
     if (job.optimiser == Optimiser::kMomentum) {
       move = job.beta1 * static_cast<double>(first[k]) + delta;
       first[k] = static_cast<float>(move);
-    } else if (job.optimiser == Optimiser::kAdam) {
+    } else if (has_second_moment(job.optimiser)) {
       move = job.beta1 * static_cast<double>(first[k]) + (1 - job.beta1) * delta;
-      const double square =
-          job.beta2 * static_cast<double>(second[k]) + (1 - job.beta2) * (delta * delta);
+      double square = delta * delta;
+      const double before = static_cast<double>(second[k]);
+      if (job.optimiser == Optimiser::kAdam)
+        square = job.beta2 * before + (1 - job.beta2) * square;
+      else if (job.optimiser == Optimiser::kAdagrad)
+        square = before + square;
+      else if (before < square)
+        square = before + (1 - job.beta2) * square;
+      else if (before > square)
+        square = before - (1 - job.beta2) * square;
       first[k] = static_cast<float>(move);
       second[k] = static_cast<float>(square);
       model[k] = static_cast<float>(static_cast<double>(model[k]) +

@@ -34,6 +34,16 @@ void reference_gram(const HostCohort& cohort, std::span<const float> centre,
 /// Adds to `sum`.
 void reference_distance(const HostCohort& cohort, std::size_t i, std::size_t j, double& sum);
 
+/// Both add.
+void reference_relate(const HostCohort& cohort, std::size_t row,
+                      std::span<const std::int64_t> reference, double scale, double& distance,
+                      double& dot);
+
+std::vector<std::int64_t> reference_vote(const HostCohort& cohort);
+
+/// target + round((sum - pull * target) / divisor).
+std::int64_t reference_merge(std::int64_t target, std::int64_t sum, double pull, double divisor);
+
 /// On host vectors; job pointers are ignored.
 void reference_step(const StepJob& job, std::span<const std::int64_t> sum, std::span<float> model,
                     std::span<float> first, std::span<float> second);

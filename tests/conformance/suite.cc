@@ -236,11 +236,92 @@ TEST_P(Conformance, PairDistancesComeFromDifferences) {
   });
 }
 
+TEST_P(Conformance, RelateMeasuresRowsAgainstAVector) {
+  for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    std::vector<std::int64_t> reference(shape.d);
+    for (auto& value : reference) value = static_cast<std::int64_t>(random()) >> (random() % 64);
+    const double scale = std::ldexp(1.0, -60) / static_cast<double>(1 + random() % 9);
+    std::vector<double> distances(shape.n, 0.125), dots(shape.n, -3.5);
+    std::vector<double> expected_distances = distances, expected_dots = dots;
+    const std::int64_t* uploaded = upload(std::span<const std::int64_t>(reference));
+    backend_->relate({cohort.codes(), uploaded, scale, distances, dots}, Stream::kCompute);
+    for (std::size_t i = 0; i < shape.n; ++i)
+      reference_relate(host, i, reference, scale, expected_distances[i], expected_dots[i]);
+    ASSERT_EQ(distances, expected_distances);
+    ASSERT_EQ(dots, expected_dots);
+    std::vector<double> again(shape.n, 0.125);
+    backend_->relate({cohort.codes(), uploaded, scale, again, {}}, Stream::kCompute);
+    ASSERT_EQ(again, expected_distances);
+    again.assign(shape.n, -3.5);
+    backend_->relate({cohort.codes(), uploaded, scale, {}, again}, Stream::kCompute);
+    ASSERT_EQ(again, expected_dots);
+  });
+}
+
+TEST_P(Conformance, VotesCountSigns) {
+  const Values all[] = {Values::kNormal, Values::kSubnormal, Values::kZeros,    Values::kLarge,
+                        Values::kEqual,  Values::kTies,      Values::kPoisoned, Values::kWild};
+  for_each_shape(all, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    std::vector<std::int64_t> expected = reference_vote(host);
+    const std::vector<std::int64_t> before(shape.d, 7);
+    std::int64_t* target = upload(std::span<const std::int64_t>(before));
+    backend_->vote({cohort.codes(), target}, Stream::kCompute);
+    for (auto& votes : expected) votes += 7;
+    ASSERT_EQ(download(target, shape.d), expected);
+  });
+}
+
+/// More rows than a byte counts.
+TEST_P(Conformance, VotesCountManyRows) {
+  Random random(seed());
+  for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI8S})
+    for (const Values values : {Values::kNormal, Values::kEqual})
+      for (const std::size_t n : {127u, 128u, 255u, 700u}) {
+        const Shape shape{n, 4196, codec, values};
+        SCOPED_TRACE(shape.to_string());
+        const HostCohort host = make_cohort(shape, random);
+        const DeviceCohort cohort(*backend_, host);
+        std::int64_t* target =
+            upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d)));
+        backend_->vote({cohort.codes(), target}, Stream::kCompute);
+        ASSERT_EQ(download(target, shape.d), reference_vote(host));
+        release_uploads();
+      }
+}
+
+TEST_P(Conformance, MergeAddsARoundedMoveAndElectTakesSigns) {
+  Random random(seed());
+  for (const std::size_t d : kDimensions)
+    for (const double pull : {0.0, 1.0, 7.25, 1000.0 / 3}) {
+      SCOPED_TRACE("d " + std::to_string(d) + " pull " + std::to_string(pull));
+      const double divisor = pull == 1 ? 2 : 1000.0 / 3;
+      std::vector<std::int64_t> sum(d), target(d), merged(d), signs(d);
+      for (std::size_t k = 0; k < d; ++k) {
+        sum[k] = static_cast<std::int64_t>(random()) >> (2 + random() % 62);
+        target[k] = static_cast<std::int64_t>(random()) >> (12 + random() % 52);
+        merged[k] = reference_merge(target[k], sum[k], pull, divisor);
+        signs[k] = merged[k] == 0 ? 0 : merged[k] < 0 ? -1 : 1;
+      }
+      std::int64_t* device = upload(std::span<const std::int64_t>(target));
+      backend_->merge({upload(std::span<const std::int64_t>(sum)), pull, divisor, device, d},
+                      Stream::kCompute);
+      ASSERT_EQ(download(device, d), merged);
+      backend_->elect(device, d, Stream::kCompute);
+      ASSERT_EQ(download(device, d), signs);
+      release_uploads();
+    }
+}
+
 TEST_P(Conformance, StepMovesModelAndMoments) {
   Random random(seed());
   std::normal_distribution<float> normal(0, 0.1f);
   for (const std::size_t d : kDimensions)
-    for (const Optimiser optimiser : {Optimiser::kSgd, Optimiser::kMomentum, Optimiser::kAdam}) {
+    for (const Optimiser optimiser : {Optimiser::kSgd, Optimiser::kMomentum, Optimiser::kAdam,
+                                      Optimiser::kYogi, Optimiser::kAdagrad}) {
       SCOPED_TRACE("d " + std::to_string(d) + " optimiser " +
                    std::to_string(static_cast<int>(optimiser)));
       std::vector<std::int64_t> sum(d);

@@ -35,6 +35,18 @@ TEST(RoundEven, SettlesTiesToEven) {
   EXPECT_EQ(round_even(-0x1p63), INT64_MIN);
 }
 
+TEST(ToDouble, IsTheConversion) {
+  std::mt19937_64 random(11);
+  for (const std::int64_t v : {std::int64_t{0}, std::int64_t{1}, std::int64_t{-1}, INT64_MAX,
+                               INT64_MIN, (std::int64_t{1} << 53) + 1, -(std::int64_t{1} << 53) - 1,
+                               std::int64_t{0xffffffff}, -(std::int64_t{1} << 32)})
+    EXPECT_EQ(to_double(v), static_cast<double>(v)) << v;
+  for (int i = 0; i < 200'000; ++i) {
+    const std::int64_t v = static_cast<std::int64_t>(random()) >> (random() % 64);
+    ASSERT_EQ(to_double(v), static_cast<double>(v)) << v;
+  }
+}
+
 TEST(ShiftEven, IsDivisionRoundedToEven) {
   for (int q = -128; q <= 127; ++q)
     for (int shift = 0; shift <= 9; ++shift)

@@ -20,7 +20,12 @@ const Rule kRules[] = {Mean{},
                        Krum{faulty(2)},
                        Krum{faulty(2), Neighbours::kNMinusFMinus1},
                        MultiKrum{faulty(2)},
-                       MultiKrum{faulty(1), 3}};
+                       MultiKrum{faulty(1), 3},
+                       GeometricMedian{0.01, 6, 1e-6},
+                       CentredClipping{2, 3},
+                       Cge{faulty(2)},
+                       Caf{faulty(2)},
+                       SignMajority{}};
 
 /// Multiples of 1/4 within +-7, which every codec holds; small ranges make ties common.
 Rows random_rows(std::size_t n, std::size_t d, std::mt19937_64& random) {
@@ -100,7 +105,11 @@ TEST(Invariance, Backends) {
 
 TEST(Invariance, ChunkLengthOfExactValues) {
   for_each_case([](const Case& made, std::mt19937_64&) {
-    if (std::holds_alternative<ClippedMean>(made.conditions.rule)) return;
+    // Norms and distances that are not exact add chunk by chunk.
+    if (std::holds_alternative<ClippedMean>(made.conditions.rule) ||
+        std::holds_alternative<GeometricMedian>(made.conditions.rule) ||
+        std::holds_alternative<CentredClipping>(made.conditions.rule))
+      return;
     Conditions longer = made.conditions;
     longer.chunk_coordinates = 96;
     EXPECT_EQ(run_on(cpu_backend(), longer, made.rows).sum,
@@ -134,7 +143,9 @@ TEST(Invariance, RowsThatBreakTheInputContract) {
 
 TEST(Invariance, Translation) {
   for_each_case([](const Case& made, std::mt19937_64& random) {
-    if (shape_of(made.conditions.rule) == Shape::kRow) return;
+    const Shape shape = shape_of(made.conditions.rule);
+    if (shape == Shape::kRow || shape == Shape::kPasses) return;
+    if (std::holds_alternative<Caf>(made.conditions.rule)) return;  // its weights round
     Case moved = made;
     moved.conditions.format = {Codec::kF32, 0};
     const double by = static_cast<double>(random() % 21) - 10;
@@ -157,13 +168,18 @@ TEST(Invariance, Unit) {
     for (Vector& row : scaled.rows)
       for (double& x : row) x *= 8;
     if (auto* clipped = std::get_if<ClippedMean>(&scaled.conditions.rule)) clipped->clip_norm *= 8;
+    if (auto* median = std::get_if<GeometricMedian>(&scaled.conditions.rule))
+      median->smoothing *= 8;
+    if (auto* clipping = std::get_if<CentredClipping>(&scaled.conditions.rule)) clipping->tau *= 8;
+    if (auto* majority = std::get_if<SignMajority>(&scaled.conditions.rule)) majority->step *= 8;
     Conditions conditions = made.conditions;
     conditions.format = scaled.conditions.format;
     const Answer expected = run_on(cpu_backend(), conditions, made.rows);
     const Answer answer = run_on(cpu_backend(), scaled.conditions, scaled.rows);
     EXPECT_EQ(answer.outcome.selected, expected.outcome.selected);
     for (std::size_t k = 0; k < answer.values.size(); ++k)
-      EXPECT_NEAR(answer.values[k], 8 * expected.values[k], 16 * expected.resolution);
+      // Iterated rules measure from rounded points.
+      EXPECT_NEAR(answer.values[k], 8 * expected.values[k], 128 * expected.resolution);
   });
 }
 

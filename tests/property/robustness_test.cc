@@ -106,6 +106,11 @@ const Promise kPromises[] = {
        return Rule(Krum{faulty(f), Neighbours::kNMinusFMinus1});
      },
      [](double r) { return 6 * (1 + r); }},
+    {"geometric_median",
+     [](std::uint32_t) {
+       return Rule(GeometricMedian{1e-6, 200, 1e-9});
+     },
+     [](double r) { return 4 * (1 + r) * (1 + r); }},
     // The paper has no constant for Multi-Krum; it is held to that of Krum.
     {"multi_krum", [](std::uint32_t f) { return Rule(MultiKrum{faulty(f)}); },
      [](double r) { return 6 * (1 + r); }},

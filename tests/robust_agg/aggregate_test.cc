@@ -15,8 +15,10 @@ using ::testing::HasSubstr;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-const Rule kEveryRule[] = {Mean{},          ClippedMean{2},      Median{}, TrimmedMean{faulty(1)},
-                           Krum{faulty(1)}, MultiKrum{faulty(1)}};
+const Rule kEveryRule[] = {
+    Mean{},          ClippedMean{2},       Median{},          TrimmedMean{faulty(1)},
+    Krum{faulty(1)}, MultiKrum{faulty(1)}, GeometricMedian{}, CentredClipping{},
+    Cge{faulty(1)},  Caf{faulty(1)},       SignMajority{}};
 const Rows kHonest = {{1, 2, 3}, {1.5, 2, 2}, {0.5, 1, 3}, {1, 1, 2.5}, {2, 2, 3}, {1, 2.5, 2}};
 
 TEST(Aggregate, LeavesOutInvalidRowsUnderEveryRule) {

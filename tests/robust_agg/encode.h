@@ -102,10 +102,24 @@ class MemoryCohort final : public Cohort {
   std::span<const std::uint64_t> ranks() const override { return ranks_; }
   Result<kernels::Codes> chunk(std::uint32_t index) override {
     ++reads_;
+    most_rows_ = size();
     const std::size_t n = size();
     return kernels::Codes{plan_.request.format, length(index),
                           std::span(addresses_).subspan(index * n, n), exponents_};
   }
+  Result<kernels::Codes> chunk_of(std::uint32_t index,
+                                  std::span<const std::uint32_t> rows) override {
+    ++reads_;
+    most_rows_ = std::max(most_rows_, rows.size());
+    picked_.clear();
+    for (const std::uint32_t row : rows)
+      picked_.push_back(addresses_[std::size_t{index} * size() + row]);
+    return kernels::Codes{plan_.request.format, length(index), picked_, exponents_};
+  }
+  std::optional<std::uint32_t> trusted() const override { return trusted_; }
+  void trust(std::uint32_t row) { trusted_ = row; }
+  /// Rows shown at once, at most.
+  std::size_t most_rows() const { return most_rows_; }
   /// All chunks of one row, as RowFold takes them.
   std::vector<kernels::Codes> update(std::size_t row) const {
     std::vector<kernels::Codes> chunks;
@@ -131,7 +145,10 @@ class MemoryCohort final : public Cohort {
   std::vector<std::int8_t> exponents_;
   std::vector<kernels::Buffer> buffers_;
   std::vector<const std::byte*> addresses_;
+  std::vector<const std::byte*> picked_;
+  std::optional<std::uint32_t> trusted_;
   std::size_t reads_ = 0;
+  std::size_t most_rows_ = 0;
 };
 
 }  // namespace muster::robust::testing

@@ -123,15 +123,56 @@ class ReferenceBackend final : public kernels::Backend {
         job.first[k] = static_cast<float>(move);
       }
       double shrink = 1;
-      if (job.optimiser == kernels::Optimiser::kAdam) {
+      if (kernels::has_second_moment(job.optimiser)) {
         move = job.beta1 * double{job.first[k]} + (1 - job.beta1) * delta;
-        const double square = job.beta2 * double{job.second[k]} + (1 - job.beta2) * (delta * delta);
+        const double before = double{job.second[k]}, now = delta * delta;
+        double square = before + now;
+        if (job.optimiser == kernels::Optimiser::kAdam)
+          square = job.beta2 * before + (1 - job.beta2) * now;
+        if (job.optimiser == kernels::Optimiser::kYogi)
+          square =
+              before == now ? before : before + (before < now ? 1 : -1) * ((1 - job.beta2) * now);
         job.first[k] = static_cast<float>(move);
         job.second[k] = static_cast<float>(square);
         shrink = std::sqrt(square) + job.epsilon;
       }
       job.model[k] = static_cast<float>(double{job.model[k]} + job.learning_rate * move / shrink);
     }
+  }
+
+  void relate(const kernels::RelateJob& job, kernels::Stream) override {
+    const auto other = [&](std::size_t k) {
+      return static_cast<double>(job.reference[k]) * job.scale;
+    };
+    for (std::size_t i = 0; i < job.squared_distances.size(); ++i)
+      job.squared_distances[i] =
+          by_blocks(job.codes.d, job.squared_distances[i], [&](std::size_t k) {
+            const double difference = exact(job.codes, i, k) - other(k);
+            return difference * difference;
+          });
+    for (std::size_t i = 0; i < job.dots.size(); ++i)
+      job.dots[i] = by_blocks(job.codes.d, job.dots[i],
+                              [&](std::size_t k) { return exact(job.codes, i, k) * other(k); });
+  }
+
+  void vote(const kernels::VoteJob& job, kernels::Stream) override {
+    for (std::size_t i = 0; i < job.codes.n(); ++i)
+      for (std::size_t k = 0; k < job.codes.d; ++k) {
+        const float x = value(job.codes, i, k);
+        if (std::isfinite(x)) job.target[k] += x > 0 ? 1 : x < 0 ? -1 : 0;
+      }
+  }
+
+  void merge(const kernels::MergeJob& job, kernels::Stream) override {
+    for (std::size_t k = 0; k < job.d; ++k) {
+      const double pulled = job.pull * static_cast<double>(job.target[k]);
+      job.target[k] += static_cast<std::int64_t>(
+          std::nearbyint((static_cast<double>(job.sum[k]) - pulled) / job.divisor));
+    }
+  }
+
+  void elect(std::int64_t* target, std::size_t d, kernels::Stream) override {
+    for (std::size_t k = 0; k < d; ++k) target[k] = target[k] > 0 ? 1 : target[k] < 0 ? -1 : 0;
   }
 
   std::size_t scratch_bytes(std::size_t, std::size_t) const override { return 1000; }

@@ -27,6 +27,53 @@ TEST(ParseRule, ReadsEveryRule) {
             "multi_krum(f=3, m=n-f-2, neighbours=n-f-2)");
 }
 
+TEST(ParseRule, ReadsTheRowRules) {
+  EXPECT_EQ(to_string(parse_rule("geometric_median", {}).value()),
+            "geometric_median(smoothing=1e-06, iterations=8, tolerance=0, start=mean)");
+  EXPECT_EQ(
+      to_string(
+          parse_rule("geometric_median",
+                     {.smoothing = 0.1, .iterations = 3, .tolerance = 1e-9, .start = "previous"})
+              .value()),
+      "geometric_median(smoothing=0.1, iterations=3, tolerance=1e-09, start=previous)");
+  EXPECT_EQ(to_string(parse_rule("centred_clipping", {.tau = 10}).value()),
+            "centred_clipping(tau=10, iterations=1, start=previous)");
+  EXPECT_EQ(to_string(parse_rule("cge", {.f = 2}).value()), "cge(f=2)");
+  EXPECT_EQ(to_string(parse_rule("caf", {.byzantine_share = 0.1}).value()),
+            "caf(byzantine_share=0.1)");
+  EXPECT_EQ(to_string(parse_rule("monna", {.f = 2}).value()), "monna(f=2)");
+  EXPECT_EQ(to_string(parse_rule("fltrust", {}).value()), "fltrust");
+  EXPECT_EQ(to_string(parse_rule("sign_majority", {.step = 0.5}).value()),
+            "sign_majority(step=0.5)");
+}
+
+TEST(ParseRule, RefusesParametersOfOtherRowRules) {
+  EXPECT_THAT(refusal("centred_clipping", {}), HasSubstr("needs tau"));
+  EXPECT_THAT(refusal("centred_clipping", {.tau = -1}), HasSubstr("tau must be a positive number"));
+  EXPECT_THAT(refusal("centred_clipping", {.start = "mean", .tau = 1}),
+              HasSubstr("start must be \"zero\" or \"previous\", it is \"mean\""));
+  EXPECT_THAT(refusal("centred_clipping", {.smoothing = 1, .tau = 1}),
+              HasSubstr("takes no smoothing"));
+  EXPECT_THAT(refusal("geometric_median", {.start = "here"}),
+              HasSubstr("\"zero\", \"mean\" or \"previous\""));
+  for (const std::uint32_t bad : {0u, 1001u})
+    EXPECT_THAT(refusal("geometric_median", {.iterations = bad}), HasSubstr("[1, 1000]"));
+  for (const double bad : {-1e-9, 1.0, double(NAN)})
+    EXPECT_THAT(refusal("geometric_median", {.tolerance = bad}), HasSubstr("[0, 1)"));
+  for (const double bad : {0.0, double(NAN), double(INFINITY)}) {
+    EXPECT_THAT(refusal("geometric_median", {.smoothing = bad}), HasSubstr("smoothing"));
+    EXPECT_THAT(refusal("sign_majority", {.step = bad}), HasSubstr("step"));
+  }
+  EXPECT_THAT(refusal("geometric_median", {.f = 1}), HasSubstr("takes no f"));
+  EXPECT_THAT(refusal("fltrust", {.tau = 1}), HasSubstr("takes no tau"));
+  EXPECT_THAT(refusal("mean", {.iterations = 1}), HasSubstr("takes no iterations"));
+  EXPECT_THAT(refusal("mean", {.tolerance = 0}), HasSubstr("takes no tolerance"));
+  EXPECT_THAT(refusal("mean", {.start = "zero"}), HasSubstr("takes no start"));
+  EXPECT_THAT(refusal("mean", {.step = 1}), HasSubstr("takes no step"));
+  EXPECT_THAT(refusal("caf", {}), HasSubstr("caf needs f or byzantine_share"));
+  EXPECT_THAT(refusal("centered_clipping", {}), HasSubstr("\"centred_clipping\""));
+}
+
 TEST(ParseRule, SuggestsTheNearestSpelling) {
   EXPECT_EQ(refusal("trimed_mean", {}),
             "rule_unknown: there is no rule \"trimed_mean\"; did you mean \"trimmed_mean\"?");
@@ -74,6 +121,13 @@ TEST(MinimumCohort, FollowsThePapers) {
   EXPECT_EQ(minimum_cohort(Krum{}, 3), 9u);
   EXPECT_EQ(minimum_cohort(MultiKrum{}, 3), 9u);
   EXPECT_EQ(minimum_cohort(MultiKrum{{}, 12}, 3), 12u);
+  EXPECT_EQ(minimum_cohort(GeometricMedian{}, 0), 1u);
+  EXPECT_EQ(minimum_cohort(CentredClipping{}, 0), 1u);
+  EXPECT_EQ(minimum_cohort(Cge{}, 3), 7u);
+  EXPECT_EQ(minimum_cohort(Caf{}, 3), 7u);
+  EXPECT_EQ(minimum_cohort(Monna{}, 3), 7u);
+  EXPECT_EQ(minimum_cohort(FlTrust{}, 0), 2u);
+  EXPECT_EQ(minimum_cohort(SignMajority{}, 0), 1u);
 }
 
 TEST(Rule, DeclaresShapeWeightsAndSensitivity) {
@@ -83,6 +137,17 @@ TEST(Rule, DeclaresShapeWeightsAndSensitivity) {
   EXPECT_TRUE(uses_weights(Mean{}));
   EXPECT_FALSE(uses_weights(TrimmedMean{}));
   EXPECT_FALSE(uses_weights(Krum{}));
+  EXPECT_EQ(shape_of(GeometricMedian{}), Shape::kPasses);
+  EXPECT_EQ(shape_of(SignMajority{}), Shape::kRow);
+  EXPECT_EQ(shape_of(Caf{}), Shape::kGram);
+  EXPECT_TRUE(uses_weights(GeometricMedian{}));
+  EXPECT_TRUE(uses_weights(CentredClipping{}));
+  EXPECT_FALSE(uses_weights(SignMajority{}));
+  EXPECT_TRUE(uses_previous(CentredClipping{}));
+  EXPECT_FALSE(uses_previous(GeometricMedian{}));
+  EXPECT_TRUE(uses_trusted(Monna{}));
+  EXPECT_FALSE(uses_trusted(Cge{}));
+  EXPECT_THAT(std::string(sensitivity(CentredClipping{})), HasSubstr("iterations * tau / n"));
   EXPECT_THAT(std::string(sensitivity(TrimmedMean{})), HasSubstr("C / (n - 2f)"));
   for (const Rule& rule :
        {Rule(Mean{}), Rule(ClippedMean{}), Rule(Median{}), Rule(Krum{}), Rule(MultiKrum{})})

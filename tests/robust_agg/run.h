@@ -16,15 +16,19 @@ struct Conditions {
   float value_bound = 64;
   std::vector<std::uint32_t> weights = {};  ///< empty: ones
   std::vector<std::uint64_t> ranks = {};    ///< empty: the row index
+  std::optional<Sharding> sharding = {};
+  std::vector<float> previous = {};  ///< empty: none
+  std::optional<std::uint32_t> trusted = {};
 };
 
 struct Answer {
   Status status;
   Outcome outcome;
   std::vector<std::int64_t> sum;
-  Vector values;          ///< sum on the grid / divisor
-  double resolution = 0;  ///< what one rounding of each row to the grid may change in a value
-  std::size_t reads = 0;  ///< chunks of the cohort read
+  Vector values;              ///< sum on the grid / divisor
+  double resolution = 0;      ///< what one rounding of each row to the grid may change in a value
+  std::size_t reads = 0;      ///< chunks of the cohort read
+  std::size_t most_rows = 0;  ///< of a chunk at once
 };
 
 /// A CPU backend at the best level of this machine.
@@ -53,7 +57,8 @@ inline Plan plan_for(const Conditions& conditions, std::size_t n, std::size_t d,
   const Rule rule = std::exchange(request.rule, Rule(Mean{}));
   Plan plan = make_plan(request, backend).value();
   plan.request.rule = rule;
-  plan.streaming = shape_of(rule) == Shape::kRow;
+  plan.request.sharding = conditions.sharding;
+  plan.streaming = shape_of(rule) == Shape::kRow && !conditions.sharding;
   return plan;
 }
 
@@ -62,13 +67,20 @@ inline Answer run_on(kernels::Backend& backend, const Conditions& conditions, co
   const std::size_t d = rows.at(0).size();
   const Plan plan = plan_for(conditions, rows.size(), d, backend);
   MemoryCohort cohort(plan, backend, rows, conditions.weights, conditions.ranks);
+  if (conditions.trusted) cohort.trust(*conditions.trusted);
   const kernels::Buffer buffer = backend.allocate(d * sizeof(std::int64_t)).value();
+  const kernels::Buffer previous =
+      backend.allocate(conditions.previous.size() * sizeof(float)).value();
+  backend.upload(previous.data, std::as_bytes(std::span(conditions.previous)),
+                 kernels::Stream::kCompute);
   Answer answer;
   const std::size_t before = backend.allocated_bytes();
-  auto outcome = aggregate(plan, backend, cohort, buffer.as<std::int64_t>());
+  auto outcome = aggregate(plan, backend, cohort, buffer.as<std::int64_t>(),
+                           conditions.previous.empty() ? nullptr : previous.as<const float>());
   EXPECT_EQ(backend.allocated_bytes(), before) << "aggregate kept backend memory";
   answer.status = outcome.status();
   answer.reads = cohort.reads();
+  answer.most_rows = cohort.most_rows();
   if (outcome.ok()) {
     answer.outcome = *std::move(outcome);
     answer.sum.resize(d);
@@ -79,6 +91,7 @@ inline Answer run_on(kernels::Backend& backend, const Conditions& conditions, co
                               answer.outcome.divisor);
     answer.resolution = std::ldexp(1.0, -plan.grid_bits);
   }
+  backend.release(previous);
   backend.release(buffer);
   return answer;
 }

@@ -10,6 +10,8 @@ namespace {
 using kernels::Optimiser;
 
 constexpr std::size_t kDimension = 2;
+constexpr Optimiser kOptimisers[] = {Optimiser::kSgd, Optimiser::kMomentum, Optimiser::kAdam,
+                                     Optimiser::kYogi, Optimiser::kAdagrad};
 
 /// Steps with the deltas 1 and -0.5, then 0.25 and 4, then 0 and 1, as the means of two updates.
 class Step : public ::testing::TestWithParam<bool> {
@@ -82,9 +84,55 @@ TEST_P(Step, AdamDividesByTheRootOfTheSecondMoment) {
               4e-6);
 }
 
+TEST_P(Step, YogiMovesTheSecondMomentByItsSignOnly) {
+  // epsilon 1/8: second starts at 1/64. beta2 = 1/2. Coordinate 0: 1/64 + 1/2 * 1, then - 1/2 *
+  // 1/16, then delta is 0 and nothing moves.
+  const ModelState state = after_three({.optimiser = Optimiser::kYogi,
+                                        .learning_rate = 1,
+                                        .beta1 = 0,
+                                        .beta2 = 0.5,
+                                        .epsilon = 0.125});
+  const double first = 1.0 / 64 + 0.5, second = first - 0.5 / 16;
+  EXPECT_EQ(state.second[0], static_cast<float>(second));
+  EXPECT_EQ(state.first[0], 0);
+  EXPECT_NEAR(state.values[0],
+              10 + 1 / (std::sqrt(first) + 0.125) + 0.25 / (std::sqrt(second) + 0.125), 2e-6);
+}
+
+TEST_P(Step, AdagradAddsSquares) {
+  const ModelState state = after_three({.optimiser = Optimiser::kAdagrad,
+                                        .learning_rate = 1,
+                                        .beta1 = 0,
+                                        .beta2 = 0.5,
+                                        .epsilon = 0.125});
+  EXPECT_EQ(state.second[0], static_cast<float>(1.0 / 64 + 1 + 0.0625));
+  EXPECT_EQ(state.second[1], static_cast<float>(1.0 / 64 + 0.25 + 16 + 1));
+  EXPECT_NEAR(state.values[1],
+              20 - 0.5 / (std::sqrt(1.0 / 64 + 0.25) + 0.125) +
+                  4 / (std::sqrt(1.0 / 64 + 16.25) + 0.125) +
+                  1 / (std::sqrt(1.0 / 64 + 17.25) + 0.125),
+              4e-6);
+}
+
+TEST_P(Step, KeepsTheAggregateForRulesThatStartFromIt) {
+  const Rule rule = CentredClipping{};
+  const Plan plan = plan_for({.rule = rule}, 2, 2, backend());
+  Outcome outcome;
+  outcome.divisor = 3;
+  const std::int64_t sum[] = {std::int64_t{3} << plan.grid_bits,
+                              -(std::int64_t{1} << plan.grid_bits)};
+  ModelState state;
+  state.values = {10, 20};
+  ASSERT_TRUE(apply_step(backend(), {.optimiser = Optimiser::kMomentum, .learning_rate = 0.5}, plan,
+                         outcome, sum, state)
+                  .ok());
+  EXPECT_THAT(state.aggregate, ::testing::ElementsAre(1.0f, static_cast<float>(-1.0 / 3)));
+  EXPECT_EQ(state.values[0], 10.5f);
+}
+
 TEST_P(Step, BackendsGiveEqualBits) {
   ReferenceBackend reference;
-  for (const Optimiser optimiser : {Optimiser::kSgd, Optimiser::kMomentum, Optimiser::kAdam}) {
+  for (const Optimiser optimiser : kOptimisers) {
     const StepParameters parameters{
         .optimiser = optimiser, .learning_rate = 0.3, .beta1 = 0.9, .beta2 = 0.99};
     const Plan plan = plan_for({.rule = Mean{}}, 3, 1000, reference);
@@ -152,7 +200,7 @@ TEST(StepParameters, RangesAreChecked) {
 }
 
 TEST(Optimiser, NamesReadBack) {
-  for (const Optimiser optimiser : {Optimiser::kSgd, Optimiser::kMomentum, Optimiser::kAdam})
+  for (const Optimiser optimiser : kOptimisers)
     EXPECT_EQ(parse_optimiser(optimiser_name(optimiser)), optimiser);
   EXPECT_FALSE(parse_optimiser("Adam").has_value());
 }

@@ -1,0 +1,217 @@
+#include "robust_agg/shard.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/limits.h"
+#include "robust_agg/buffer.h"
+#include "robust_agg/execution.h"
+
+namespace muster::robust {
+namespace {
+
+std::string number(double value) {
+  char text[32];
+  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
+  MUSTER_CHECK(error == std::errc());
+  return {text, end};
+}
+
+/// Some rows of a cohort as a cohort.
+class Part final : public Cohort {
+ public:
+  Part(Cohort& whole, std::vector<std::uint32_t> rows) : whole_(whole), rows_(std::move(rows)) {
+    for (const std::uint32_t row : rows_) {
+      weights_.push_back(whole.weights()[row]);
+      ranks_.push_back(whole.ranks()[row]);
+    }
+  }
+  std::uint32_t size() const override { return static_cast<std::uint32_t>(rows_.size()); }
+  std::span<const std::uint32_t> weights() const override { return weights_; }
+  std::span<const std::uint64_t> ranks() const override { return ranks_; }
+  Result<kernels::Codes> chunk(std::uint32_t index) override {
+    return whole_.chunk_of(index, rows_);
+  }
+  Result<kernels::Codes> chunk_of(std::uint32_t index,
+                                  std::span<const std::uint32_t> rows) override {
+    wanted_.clear();
+    for (const std::uint32_t row : rows) wanted_.push_back(rows_[row]);
+    return whole_.chunk_of(index, wanted_);
+  }
+  std::uint32_t row(std::uint32_t position) const { return rows_[position]; }
+
+ private:
+  Cohort& whole_;
+  const std::vector<std::uint32_t> rows_;
+  std::vector<std::uint32_t> weights_;
+  std::vector<std::uint64_t> ranks_;
+  std::vector<std::uint32_t> wanted_;
+};
+
+/// Rows of each shard, ascending: consecutive ones in the order of ranks.
+std::vector<std::vector<std::uint32_t>> deal(const Cohort& cohort, std::uint32_t count) {
+  std::vector<std::uint32_t> order(cohort.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return std::pair(cohort.ranks()[a], a) < std::pair(cohort.ranks()[b], b);
+  });
+  std::vector<std::vector<std::uint32_t>> shards(count);
+  for (std::uint64_t shard = 0; shard < count; ++shard) {
+    const auto begin = order.begin() + static_cast<std::ptrdiff_t>(shard * order.size() / count);
+    const auto end =
+        order.begin() + static_cast<std::ptrdiff_t>((shard + 1) * order.size() / count);
+    shards[shard].assign(begin, end);
+    std::sort(shards[shard].begin(), shards[shard].end());
+  }
+  return shards;
+}
+
+}  // namespace
+
+std::uint32_t faulty_in_shard(std::uint32_t n, std::uint32_t faulty, std::uint32_t drawn,
+                              std::uint32_t shards, double failure) {
+  MUSTER_CHECK_OP(faulty, <=, n);
+  MUSTER_CHECK_OP(drawn, <=, n);
+  const std::uint32_t good = n - faulty;
+  const std::uint32_t least = drawn > good ? drawn - good : 0, most = std::min(drawn, faulty);
+  // Probabilities in units of that of a value near the mode, by the ratio of neighbours.
+  const auto mean = static_cast<std::uint32_t>(std::uint64_t{drawn} * faulty / n);
+  const std::uint32_t middle = std::clamp(mean, least, most);
+  const auto up = [&](std::uint32_t k) {  // P(k + 1) / P(k)
+    return static_cast<double>(faulty - k) * static_cast<double>(drawn - k) /
+           (static_cast<double>(k + 1) * static_cast<double>(good - drawn + k + 1));
+  };
+  std::vector<double> above;  // P(middle), P(middle + 1), ...
+  double probability = 1, total = 0;
+  for (std::uint32_t k = middle;; ++k) {
+    above.push_back(probability);
+    if (k == most || probability == 0) break;
+    probability *= up(k);
+  }
+  probability = 1;
+  for (std::uint32_t k = middle; k > least && probability > 0; --k) {
+    probability /= up(k - 1);
+    total += probability;
+  }
+  for (std::size_t k = above.size(); k-- > 0;) total += above[k];
+  // From the far end of the tail, small numbers first.
+  double tail = 0;
+  for (std::size_t k = above.size(); k-- > 0; tail += above[k])
+    if (static_cast<double>(shards) * (tail + above[k]) > failure * total)
+      return middle + static_cast<std::uint32_t>(k);
+  return middle;  // more than failure allows is below: the bound is at the mode already
+}
+
+Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint32_t n) {
+  MUSTER_CHECK_OP(n, >=, 1u);
+  Shards shards;
+  shards.count = divide_up(n, sharding.size);
+  shards.smallest = n / shards.count;
+  shards.largest = divide_up(n, shards.count);
+  const std::uint32_t faulty = FaultBound{std::nullopt, sharding.byzantine_share}.of(n);
+  shards.f = faulty_in_shard(n, faulty, shards.largest, shards.count, sharding.failure);
+  const std::uint32_t needed = std::max(minimum_cohort(rule, shards.f), 2 * shards.f + 1);
+  if (shards.smallest < needed)
+    return Status(Code::kInvalid, "shard_bound",
+                  std::to_string(n) + " updates, " + std::to_string(faulty) +
+                      " of them faulty, in " + std::to_string(shards.count) + " shards of " +
+                      std::to_string(shards.smallest) + " to " + std::to_string(shards.largest) +
+                      " can leave " + std::to_string(shards.f) + " faulty in one; " +
+                      std::string(rule_name(rule)) + " then needs shards of " +
+                      std::to_string(needed) + ": raise shard_size or lower byzantine_share");
+  return shards;
+}
+
+Status check_shards(const Sharding& sharding, const Rule& rule, std::uint32_t minimum_cohort,
+                    std::uint32_t max_updates) {
+  // Between two multiples of the size the number of shards is the same and they only grow, so the
+  // hardest cohorts are those just past a multiple, and least of them the first ones. A cohort this
+  // does not find is refused when it is aggregated.
+  constexpr std::uint64_t kOneByOne = 1024;
+  const auto sound = [&](std::uint64_t n) {
+    return make_shards(sharding, rule, static_cast<std::uint32_t>(n)).status();
+  };
+  const std::uint64_t last = std::min<std::uint64_t>(minimum_cohort + kOneByOne, max_updates);
+  for (std::uint64_t n = minimum_cohort; n <= last; ++n) MUSTER_TRY(sound(n));
+  for (std::uint64_t shards = last / sharding.size + 1; shards * sharding.size < max_updates;
+       shards += 1 + shards / 64)
+    MUSTER_TRY(sound(shards * sharding.size + 1));
+  return sound(max_updates);
+}
+
+Rule with_faults(Rule rule, std::uint32_t f) {
+  std::visit(
+      [f](auto& any) {
+        if constexpr (requires { any.f = FaultBound{}; }) any.f = FaultBound{f, 0};
+      },
+      rule);
+  return rule;
+}
+
+Result<std::optional<Sharding>> parse_sharding(const Rule& rule, const RuleParameters& parameters) {
+  if (!parameters.shard_size) return std::optional<Sharding>();
+  const auto refuse = [&](const std::string& why) {
+    return Status(Code::kInvalid, "rule_parameter", std::string(rule_name(rule)) + why);
+  };
+  if (uses_trusted(rule)) return refuse(" takes no shard_size: its trusted update is in one shard");
+  if (!parameters.byzantine_share)
+    return refuse(" in shards needs byzantine_share; the f of a shard follows from it");
+  if (const double share = *parameters.byzantine_share; !(share >= 0 && share < 0.5))
+    return refuse(" in shards: byzantine_share must be in [0, 0.5), it is " +
+                  std::to_string(share));
+  if (*parameters.shard_size < 1 || *parameters.shard_size > limits::kMaxUpdates)
+    return refuse(": shard_size must be in [1, " + std::to_string(limits::kMaxUpdates) +
+                  "], it is " + std::to_string(*parameters.shard_size));
+  return std::optional(Sharding{*parameters.shard_size, *parameters.byzantine_share});
+}
+
+std::string to_string(const Sharding& sharding) {
+  return "in shards of " + std::to_string(sharding.size) +
+         ", byzantine_share=" + number(sharding.byzantine_share) +
+         ", failure=" + number(sharding.failure);
+}
+
+Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
+                                 std::int64_t* sum, const float* previous) {
+  if (cohort.size() == 0)
+    return Status(Code::kInvalid, "cohort_too_small", "a sharded rule needs at least one update");
+  MUSTER_ASSIGN(const Shards shards,
+                make_shards(*plan.request.sharding, plan.request.rule, cohort.size()));
+  Plan part_plan = plan;
+  part_plan.request.sharding.reset();
+  part_plan.request.rule = with_faults(plan.request.rule, shards.f);
+  const auto d = static_cast<std::size_t>(plan.request.dimension);
+  MUSTER_ASSIGN(const ScopedBuffer part_sum,
+                ScopedBuffer::allocate(backend, d * sizeof(std::int64_t)));
+  Outcome outcome;
+  std::string first;
+  for (std::vector<std::uint32_t>& rows : deal(cohort, shards.count)) {
+    Part part(cohort, std::move(rows));
+    if (!first.empty())
+      backend.fill_zero(part_sum.data(), d * sizeof(std::int64_t), kernels::Stream::kCompute);
+    MUSTER_ASSIGN(const Outcome result,
+                  aggregate(part_plan, backend, part, part_sum.as<std::int64_t>(), previous));
+    backend.merge({part_sum.as<std::int64_t>(), 0, result.divisor, sum, d},
+                  kernels::Stream::kCompute);
+    outcome.n += result.n;
+    outcome.invalid += result.invalid;
+    for (const std::uint32_t position : result.selected)
+      outcome.selected.push_back(part.row(position));
+    if (first.empty()) first = result.chosen;
+  }
+  finish_jobs(backend);
+  std::sort(outcome.selected.begin(), outcome.selected.end());
+  outcome.f = shards.f;
+  outcome.divisor = shards.count;
+  outcome.chosen = "mean of " + std::to_string(shards.count) + " shards of " +
+                   std::to_string(shards.smallest) + " to " + std::to_string(shards.largest) +
+                   " updates, at most " + std::to_string(shards.f) +
+                   " faulty in each but for a probability of " +
+                   number(plan.request.sharding->failure) + "; the first: " + first;
+  return outcome;
+}
+
+}  // namespace muster::robust
