@@ -6,10 +6,11 @@
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
 #include "kernels/cpu/variant/step.h"
+#include "kernels/cpu/variant/window.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 
-const KernelTable kTable = {inspect,  accumulate, kept_sum,      gram,
+const KernelTable kTable = {inspect,  accumulate, kept_sum,      window_sum, gram,
                             distance, step_sgd,   step_momentum, step_adam};
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL
