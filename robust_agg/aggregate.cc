@@ -26,6 +26,7 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
   std::vector<double> squared_norms(size);
   std::vector<bool> broken(size);
   std::vector<kernels::RowSummary> summaries(size);
+  const bool reject = plan.request.invalid_updates == InvalidUpdates::kReject;
   for (std::uint32_t c = 0; c < plan.chunk_count && size > 0; ++c) {
     MUSTER_ASSIGN(const kernels::Codes codes, cohort.chunk(c));
     MUSTER_CHECK_OP(codes.n(), ==, std::size_t{size});
@@ -37,9 +38,15 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
     }
   }
   for (std::uint32_t i = 0; i < size; ++i) {
-    if (broken[i]) continue;
+    if (broken[i]) ++valid.invalid_;
+    if (broken[i] && reject) continue;
     valid.positions_.push_back(i);
-    valid.squared_norms_.push_back(squared_norms[i]);
+    valid.squared_norms_.push_back(broken[i] ? 0 : squared_norms[i]);
+  }
+  if (!reject && valid.invalid_ > 0) {
+    MUSTER_ASSIGN(ScopedBuffer zeros, ScopedBuffer::allocate(backend, plan.row_pitch));
+    valid.zeros_.emplace(std::move(zeros));
+    valid.zeroed_ = std::move(broken);
   }
   return valid;
 }
@@ -48,7 +55,7 @@ Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
   MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk(index));
   if (invalid() == 0) return codes;
   addresses_.clear();
-  for (const std::uint32_t position : positions_) addresses_.push_back(codes.rows[position]);
+  for (std::uint32_t row = 0; row < n(); ++row) addresses_.push_back(address(codes, row));
   codes.rows = addresses_;
   return codes;
 }
@@ -56,10 +63,26 @@ Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index, std::span<const std::uint32_t> rows) {
   MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk(index));
   addresses_.clear();
-  for (const std::uint32_t row : rows) addresses_.push_back(codes.rows[positions_[row]]);
+  for (const std::uint32_t row : rows) addresses_.push_back(address(codes, row));
   codes.rows = addresses_;
   return codes;
 }
+
+namespace {
+
+Status run_plain(const Execution& run, Outcome& outcome) {
+  switch (shape_of(run.plan.request.rule)) {
+    case Shape::kRow:
+      return fold_rows(run, outcome);
+    case Shape::kCoordinate:
+      return sum_kept(run, outcome);
+    case Shape::kGram:
+      return average_selected(run, outcome);
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
                           std::int64_t* sum) {
@@ -71,29 +94,28 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
 
   Outcome outcome;
   outcome.n = rows.n();
-  outcome.f = fault_bound(rule).of(rows.n());
+  const auto& steps = plan.request.pre_steps;
+  outcome.f = fault_bound(steps, rule).of(rows.n());
   outcome.invalid = rows.invalid();
-  const std::uint32_t needed = minimum_cohort(rule, outcome.f);
+  const std::uint32_t needed = minimum_cohort(steps, rule, rows.n());
   if (outcome.n < needed)
     return Status(Code::kInvalid, "cohort_too_small",
-                  to_string(rule) + " with f = " + std::to_string(outcome.f) + " needs " +
+                  to_string(steps, rule) + " with f = " + std::to_string(outcome.f) + " needs " +
                       std::to_string(needed) + " valid updates; " + std::to_string(outcome.n) +
                       " of " + std::to_string(cohort.size()) + " are valid");
 
   const Execution run{plan, backend, rows, outcome.f, sum};
-  switch (shape_of(rule)) {
-    case Shape::kRow:
-      MUSTER_TRY(fold_rows(run, outcome));
-      break;
-    case Shape::kCoordinate:
-      MUSTER_TRY(sum_kept(run, outcome));
-      break;
-    case Shape::kGram:
-      MUSTER_TRY(average_selected(run, outcome));
-      break;
+  if (!steps.empty() || std::holds_alternative<Mda>(rule)) {
+    MUSTER_TRY(run_mixed(run, outcome));
+  } else if (std::holds_alternative<Bulyan>(rule)) {
+    MUSTER_TRY(elect_and_trim(run, outcome));
+  } else {
+    MUSTER_TRY(run_plain(run, outcome));
   }
   if (outcome.invalid > 0)
-    outcome.chosen += ", " + std::to_string(outcome.invalid) + " invalid updates left out";
+    outcome.chosen +=
+        ", " + std::to_string(outcome.invalid) + " invalid updates " +
+        (plan.request.invalid_updates == InvalidUpdates::kReject ? "left out" : "taken as zero");
   return outcome;
 }
 

@@ -27,7 +27,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 Status unknown_rule(std::string_view name) {
   // The name comes from a file: compare and repeat no more of it than a rule name can be wrong by.
   const std::string_view shown = name.substr(0, limits::kNameBytes);
-  const Rule kinds[] = {Mean{}, ClippedMean{}, Median{}, TrimmedMean{}, Krum{}, MultiKrum{}};
+  const Rule kinds[] = {Mean{},      ClippedMean{}, Median{}, TrimmedMean{}, Krum{},
+                        MultiKrum{}, Meamed{},      Phocas{}, Bulyan{},      Mda{}};
   static_assert(std::size(kinds) == std::variant_size_v<Rule>);
   const auto nearest =
       std::min_element(std::begin(kinds), std::end(kinds), [&](const Rule& a, const Rule& b) {
@@ -129,6 +130,22 @@ Result<Rule> read(std::string_view name, Reader& reader) {
     MUSTER_ASSIGN(const std::uint32_t m, reader.m());
     MUSTER_ASSIGN(const Neighbours neighbours, reader.neighbours());
     return Rule(MultiKrum{f, m, neighbours});
+  }
+  if (name == "meamed") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Meamed{f});
+  }
+  if (name == "phocas") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Phocas{f});
+  }
+  if (name == "bulyan") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Bulyan{f});
+  }
+  if (name == "mda") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Mda{f});
   }
   return unknown_rule(name);
 }

@@ -44,20 +44,24 @@ std::uint32_t FaultBound::of(std::uint32_t n) const {
 }
 
 std::string_view rule_name(const Rule& rule) {
-  constexpr std::string_view kNames[] = {"mean",         "clipped_mean", "median",
-                                         "trimmed_mean", "krum",         "multi_krum"};
+  constexpr std::string_view kNames[] = {"mean",   "clipped_mean", "median", "trimmed_mean",
+                                         "krum",   "multi_krum",   "meamed", "phocas",
+                                         "bulyan", "mda"};
   static_assert(std::size(kNames) == std::variant_size_v<Rule>);
   return kNames[rule.index()];
 }
 
 Shape shape_of(const Rule& rule) {
-  return std::visit(Overloaded{[](const Mean&) { return Shape::kRow; },
-                               [](const ClippedMean&) { return Shape::kRow; },
-                               [](const Median&) { return Shape::kCoordinate; },
-                               [](const TrimmedMean&) { return Shape::kCoordinate; },
-                               [](const Krum&) { return Shape::kGram; },
-                               [](const MultiKrum&) { return Shape::kGram; }},
-                    rule);
+  return std::visit(
+      Overloaded{
+          [](const Mean&) { return Shape::kRow; }, [](const ClippedMean&) { return Shape::kRow; },
+          [](const Median&) { return Shape::kCoordinate; },
+          [](const TrimmedMean&) { return Shape::kCoordinate; },
+          [](const Krum&) { return Shape::kGram; }, [](const MultiKrum&) { return Shape::kGram; },
+          [](const Meamed&) { return Shape::kCoordinate; },
+          [](const Phocas&) { return Shape::kCoordinate; },
+          [](const Bulyan&) { return Shape::kGram; }, [](const Mda&) { return Shape::kGram; }},
+      rule);
 }
 
 FaultBound fault_bound(const Rule& rule) {
@@ -68,12 +72,22 @@ FaultBound fault_bound(const Rule& rule) {
                     rule);
 }
 
+bool takes_fault_bound(const Rule& rule) {
+  return std::visit(
+      [](const auto& kind) {
+        return requires { kind.f; };
+      },
+      rule);
+}
+
 std::uint32_t minimum_cohort(const Rule& rule, std::uint32_t f) {
   return std::visit(
       Overloaded{[](const Mean&) { return 1u; }, [](const ClippedMean&) { return 1u; },
                  [](const Median&) { return 1u; }, [f](const TrimmedMean&) { return 2 * f + 1; },
                  [f](const Krum&) { return 2 * f + 3; },
-                 [f](const MultiKrum& krum) { return std::max(2 * f + 3, krum.m); }},
+                 [f](const MultiKrum& krum) { return std::max(2 * f + 3, krum.m); },
+                 [f](const Meamed&) { return 2 * f + 1; }, [f](const Phocas&) { return 2 * f + 1; },
+                 [f](const Bulyan&) { return 4 * f + 3; }, [f](const Mda&) { return 2 * f + 1; }},
       rule);
 }
 
@@ -122,6 +136,20 @@ std::string_view sensitivity(const Rule& rule) {
           },
           [](const MultiKrum&) {
             return std::string_view("none useful: 2C(f + 1) / (n - f) at m = n - f");
+          },
+          [](const Meamed&) {
+            return std::string_view(
+                "none useful: about 2 sqrt(2) C, for updates clipped to norm C");
+          },
+          [](const Phocas&) {
+            return std::string_view(
+                "none useful: about 2 sqrt(2) C, for updates clipped to norm C");
+          },
+          [](const Bulyan&) {
+            return std::string_view("none useful: 2C, for updates clipped to norm C");
+          },
+          [](const Mda&) {
+            return std::string_view("none useful: 2C, for updates clipped to norm C");
           }},
       rule);
 }
@@ -139,7 +167,11 @@ std::string to_string(const Rule& rule) {
             return bound_text(krum.f) +
                    ", m=" + (krum.m == 0 ? std::string("n-f-2") : std::to_string(krum.m)) +
                    ", neighbours=" + neighbours_text(krum.neighbours);
-          }},
+          },
+          [](const Meamed& meamed) { return bound_text(meamed.f); },
+          [](const Phocas& phocas) { return bound_text(phocas.f); },
+          [](const Bulyan& bulyan) { return bound_text(bulyan.f); },
+          [](const Mda& mda) { return bound_text(mda.f); }},
       rule);
   const std::string name(rule_name(rule));
   return parameters.empty() ? name : name + "(" + parameters + ")";

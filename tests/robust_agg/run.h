@@ -16,6 +16,8 @@ struct Conditions {
   float value_bound = 64;
   std::vector<std::uint32_t> weights = {};  ///< empty: ones
   std::vector<std::uint64_t> ranks = {};    ///< empty: the row index
+  std::vector<PreStep> pre_steps = {};
+  InvalidUpdates invalid_updates = InvalidUpdates::kReject;
 };
 
 struct Answer {
@@ -53,7 +55,9 @@ inline Plan plan_for(const Conditions& conditions, std::size_t n, std::size_t d,
   const Rule rule = std::exchange(request.rule, Rule(Mean{}));
   Plan plan = make_plan(request, backend).value();
   plan.request.rule = rule;
-  plan.streaming = shape_of(rule) == Shape::kRow;
+  plan.request.pre_steps = conditions.pre_steps;
+  plan.request.invalid_updates = conditions.invalid_updates;
+  plan.streaming = shape_of(rule) == Shape::kRow && conditions.pre_steps.empty();
   return plan;
 }
 
