@@ -101,8 +101,8 @@ inline std::vector<std::uint32_t> bulyan_order(const Rows& rows, std::size_t f) 
 
 /// Tries every subset of n - f rows, in lexicographic order.
 inline std::vector<std::uint32_t> mda_rows(const Rows& rows, std::size_t f) {
-  std::vector<char> in(rows.size(), 1);
-  std::fill(in.end() - static_cast<std::ptrdiff_t>(f), in.end(), 0);
+  std::vector<bool> in(rows.size(), true);
+  std::fill(in.end() - static_cast<std::ptrdiff_t>(f), in.end(), false);
   std::vector<std::uint32_t> best;
   double least = INFINITY;
   do {
