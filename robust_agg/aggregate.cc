@@ -1,6 +1,7 @@
 #include "robust_agg/aggregate.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.h"
 #include "robust_agg/execution.h"
@@ -26,6 +27,7 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
   std::vector<double> squared_norms(size);
   std::vector<bool> broken(size);
   std::vector<kernels::RowSummary> summaries(size);
+  const bool reject = plan.request.invalid_updates == InvalidUpdates::kReject;
   for (std::uint32_t c = 0; c < plan.chunk_count && size > 0; ++c) {
     MUSTER_ASSIGN(const kernels::Codes codes, cohort.chunk(c));
     MUSTER_CHECK_OP(codes.n(), ==, std::size_t{size});
@@ -37,9 +39,15 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
     }
   }
   for (std::uint32_t i = 0; i < size; ++i) {
-    if (broken[i]) continue;
+    if (broken[i]) ++valid.invalid_;
+    if (broken[i] && reject) continue;
     valid.positions_.push_back(i);
-    valid.squared_norms_.push_back(squared_norms[i]);
+    valid.squared_norms_.push_back(broken[i] ? 0 : squared_norms[i]);
+  }
+  if (!reject && valid.invalid_ > 0) {
+    MUSTER_ASSIGN(ScopedBuffer zeros, ScopedBuffer::allocate(backend, plan.row_pitch));
+    valid.zeros_.emplace(std::move(zeros));
+    valid.zeroed_ = std::move(broken);
   }
   return valid;
 }
@@ -58,20 +66,30 @@ Result<std::uint32_t> ValidRows::trusted() const {
     return Status(Code::kInvalid, "trusted_missing",
                   "the rule needs the update of the task's trusted device; it did not take part");
   const auto found = std::lower_bound(positions_.begin(), positions_.end(), *position);
-  if (found == positions_.end() || *found != *position)
+  const bool here = found != positions_.end() && *found == *position;
+  if (!here || (!zeroed_.empty() && zeroed_[static_cast<std::size_t>(found - positions_.begin())]))
     return Status(Code::kInvalid, "trusted_invalid",
                   "the update of the task's trusted device is not finite or out of bound");
   return static_cast<std::uint32_t>(found - positions_.begin());
 }
 
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
-  return invalid() == 0 ? cohort_->chunk(index) : cohort_->chunk_of(index, positions_);
+  if (zeroed_.empty() && n() == cohort_->size()) return cohort_->chunk(index);
+  all_.resize(n());
+  std::iota(all_.begin(), all_.end(), 0u);
+  return chunk(index, all_);
 }
 
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index, std::span<const std::uint32_t> rows) {
   wanted_.clear();
   for (const std::uint32_t row : rows) wanted_.push_back(positions_[row]);
-  return cohort_->chunk_of(index, wanted_);
+  MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk_of(index, wanted_));
+  if (zeroed_.empty()) return codes;
+  addresses_.assign(codes.rows.begin(), codes.rows.end());
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (zeroed_[rows[i]]) addresses_[i] = zeros_->data();
+  codes.rows = addresses_;
+  return codes;
 }
 
 namespace {
@@ -84,6 +102,25 @@ Status run_passes(const Execution& run, Outcome& outcome) {
   if (std::holds_alternative<Monna>(rule)) return average_nearest_trusted(run, outcome);
   MUSTER_CHECK(std::holds_alternative<FlTrust>(rule));
   return average_by_trust(run, outcome);
+}
+
+Status run_rule(const Execution& run, Outcome& outcome) {
+  const Rule& rule = run.plan.request.rule;
+  if (!run.plan.request.pre_steps.empty() || std::holds_alternative<Mda>(rule))
+    return run_mixed(run, outcome);
+  switch (shape_of(rule)) {
+    case Shape::kRow:
+      return fold_rows(run, outcome);
+    case Shape::kPasses:
+      return run_passes(run, outcome);
+    case Shape::kCoordinate:
+      return sum_kept(run, outcome);
+    case Shape::kGram:
+      break;
+  }
+  if (std::holds_alternative<Bulyan>(rule)) return elect_and_trim(run, outcome);
+  if (std::holds_alternative<Caf>(rule)) return filter_by_covariance(run, outcome);
+  return average_selected(run, outcome);
 }
 
 }  // namespace
@@ -99,33 +136,21 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
 
   Outcome outcome;
   outcome.n = rows.n();
-  outcome.f = fault_bound(rule).of(rows.n());
+  const auto& steps = plan.request.pre_steps;
+  outcome.f = fault_bound(steps, rule).of(rows.n());
   outcome.invalid = rows.invalid();
-  const std::uint32_t needed = minimum_cohort(rule, outcome.f);
+  const std::uint32_t needed = minimum_cohort(steps, rule, rows.n());
   if (outcome.n < needed)
     return Status(Code::kInvalid, "cohort_too_small",
-                  to_string(rule) + " with f = " + std::to_string(outcome.f) + " needs " +
+                  to_string(steps, rule) + " with f = " + std::to_string(outcome.f) + " needs " +
                       std::to_string(needed) + " valid updates; " + std::to_string(outcome.n) +
                       " of " + std::to_string(cohort.size()) + " are valid");
 
-  const Execution run{plan, backend, rows, outcome.f, sum, previous};
-  switch (shape_of(rule)) {
-    case Shape::kRow:
-      MUSTER_TRY(fold_rows(run, outcome));
-      break;
-    case Shape::kPasses:
-      MUSTER_TRY(run_passes(run, outcome));
-      break;
-    case Shape::kCoordinate:
-      MUSTER_TRY(sum_kept(run, outcome));
-      break;
-    case Shape::kGram:
-      MUSTER_TRY(std::holds_alternative<Caf>(rule) ? filter_by_covariance(run, outcome)
-                                                   : average_selected(run, outcome));
-      break;
-  }
+  MUSTER_TRY(run_rule({plan, backend, rows, outcome.f, sum, previous}, outcome));
   if (outcome.invalid > 0)
-    outcome.chosen += ", " + std::to_string(outcome.invalid) + " invalid updates left out";
+    outcome.chosen +=
+        ", " + std::to_string(outcome.invalid) + " invalid updates " +
+        (plan.request.invalid_updates == InvalidUpdates::kReject ? "left out" : "taken as zero");
   return outcome;
 }
 

@@ -80,7 +80,14 @@ std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chu
     Added& added = added_[i];
     added.norm = std::sqrt(squared_norms[i]);
     added.valid = added.non_finite == 0 && added.out_of_bound == 0;
-    if (!added.valid) continue;
+    if (!added.valid) {
+      // Taken as zero it adds nothing to the sum, and its weight to the divisor.
+      if (plan_.request.invalid_updates == InvalidUpdates::kZero) {
+        total_weight_ += counted_weight(plan_, weights[i]);
+        ++n_;
+      }
+      continue;
+    }
     factors_[rows_.size()] = row_factor(plan_.request.rule, added.norm);
     rows_.push_back(i);
     counted_.push_back(counted_weight(plan_, weights[i]));

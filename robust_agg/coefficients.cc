@@ -1,0 +1,77 @@
+#include "robust_agg/coefficients.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "robust_agg/select.h"
+
+namespace muster::robust {
+namespace {
+
+/// |x_i - z| for all rows, where z = sum c_i x_i and the rest of the weight lies at the origin.
+/// With w all weights, adding up to 1, and D the squared distances: |x_i - z|^2 = (Dw)_i - w'Dw
+/// / 2.
+std::vector<double> distances_to(const Cloud& cloud, const std::vector<double>& coefficients) {
+  const std::size_t n = cloud.n;
+  const double origin = 1 - std::accumulate(coefficients.begin(), coefficients.end(), 0.0);
+  std::vector<double> weighted(n);
+  double inertia = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) weighted[i] += cloud.distances[i * n + j] * coefficients[j];
+    weighted[i] += cloud.squared_norms[i] * origin;
+    inertia += coefficients[i] * (weighted[i] + cloud.squared_norms[i] * origin);
+  }
+  for (double& distance : weighted) distance = std::sqrt(std::max(0.0, distance - inertia / 2));
+  return weighted;
+}
+
+}  // namespace
+
+std::vector<std::uint32_t> krum_rows(const Cloud& cloud, const KrumParameters& parameters) {
+  const auto scores =
+      score_bounds(GramDistances::of_table(cloud.distances, cloud.n), parameters.q).least;
+  std::vector<std::uint32_t> rows(cloud.n);
+  std::iota(rows.begin(), rows.end(), 0u);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return scores[a] < scores[b]; });
+  rows.resize(parameters.m);
+  std::sort(rows.begin(), rows.end());
+  return rows;
+}
+
+std::vector<double> geometric_median_coefficients(const Cloud& cloud, double smoothing,
+                                                  std::uint32_t iterations, double tolerance) {
+  MUSTER_CHECK(smoothing > 0);
+  std::vector<double> coefficients(cloud.n), distances = distances_to(cloud, coefficients);
+  double objective = std::accumulate(distances.begin(), distances.end(), 0.0);
+  for (std::uint32_t step = 0; step < iterations; ++step) {
+    double total = 0;
+    for (std::uint32_t i = 0; i < cloud.n; ++i)
+      total += coefficients[i] = smoothing / std::max(smoothing, distances[i]);
+    for (double& coefficient : coefficients) coefficient /= total;
+    distances = distances_to(cloud, coefficients);
+    const double before = objective;
+    objective = std::accumulate(distances.begin(), distances.end(), 0.0);
+    if (before - objective <= tolerance * before && step > 0 && tolerance > 0) break;
+  }
+  return coefficients;
+}
+
+std::vector<double> centred_clipping_coefficients(const Cloud& cloud, double tau,
+                                                  std::uint32_t iterations) {
+  MUSTER_CHECK(tau > 0);
+  const double n = cloud.n;
+  std::vector<double> coefficients(cloud.n);
+  for (std::uint32_t step = 0; step < iterations; ++step) {
+    std::vector<double> factors = distances_to(cloud, coefficients);
+    for (double& factor : factors) factor = clip_factor(factor, tau);
+    const double kept = 1 - std::accumulate(factors.begin(), factors.end(), 0.0) / n;
+    for (std::uint32_t i = 0; i < cloud.n; ++i)
+      coefficients[i] = kept * coefficients[i] + factors[i] / n;
+  }
+  return coefficients;
+}
+
+}  // namespace muster::robust
