@@ -10,7 +10,8 @@
 
 namespace muster::robust {
 
-/// The aggregate before the server step: coordinate k is sum[k] * 2^-grid_bits / divisor.
+/// The aggregate before the server step: coordinate k is sum[k] * 2^-grid_bits / divisor, with the
+/// sums that restore() made where plan.restores.
 struct Outcome {
   double divisor = 1;
   std::uint32_t n = 0;  ///< valid updates the rule ran on
@@ -24,8 +25,9 @@ struct Outcome {
 /// order of add() never matters.
 class RowFold {
  public:
-  /// `sum`: plan.request.dimension zeroed i64 of backend memory, owned by the caller.
-  RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum);
+  /// `sum`: plan.rule_dimension zeroed i64, `decoded`: plan.decoded_bytes; backend memory, owned by
+  /// the caller.
+  RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded = nullptr);
 
   struct Added {
     bool valid = true;
@@ -42,6 +44,9 @@ class RowFold {
   kernels::Backend& backend_;
   const Plan& plan_;
   std::int64_t* sum_;
+  float* decoded_;
+  std::vector<kernels::Codes> rows_;  ///< of the update being added, as the rules take them
+  std::vector<std::vector<const std::byte*>> addresses_;  ///< of its decoded chunks
   std::int64_t total_weight_ = 0;
   std::uint32_t n_ = 0;
   std::uint32_t invalid_ = 0;
@@ -56,7 +61,8 @@ class Cohort {
   virtual std::span<const std::uint32_t> weights() const = 0;
   /// Canonical rank key of each row: a keyed hash of the device under the round secret.
   virtual std::span<const std::uint64_t> ranks() const = 0;
-  /// All rows of chunk `index`, in backend memory; valid until the next call. May read the spool.
+  /// All rows of chunk `index` as they were sent, in backend memory; valid until the next call. May
+  /// read the spool.
   virtual Result<kernels::Codes> chunk(std::uint32_t index) = 0;
 };
 
@@ -65,5 +71,11 @@ class Cohort {
 /// "cohort_too_small" where the rest is below the rule's minimum for the realised f.
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
                           std::int64_t* sum);
+
+/// The sums of a rule as sums of the model's coordinates, where plan.restores. `seed`: of the
+/// round, as its devices know it. `sums`: plan.rule_dimension, `target`: plan.request.dimension i64
+/// of backend memory.
+void restore(const Plan& plan, kernels::Backend& backend, std::uint64_t seed,
+             const std::int64_t* sums, std::int64_t* target);
 
 }  // namespace muster::robust

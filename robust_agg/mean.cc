@@ -16,20 +16,24 @@ std::int64_t counted_weight(const Plan& plan, std::uint32_t reported) {
   return std::clamp(reported, 1u, plan.request.max_weight);
 }
 
-RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum)
-    : backend_(backend), plan_(plan), sum_(sum) {
+RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded)
+    : backend_(backend), plan_(plan), sum_(sum), decoded_(decoded), addresses_(plan.chunk_count) {
   MUSTER_CHECK(shape_of(plan.request.rule) == Shape::kRow);
+  MUSTER_CHECK(plan.decoded_pitch == 0 || decoded != nullptr);
 }
 
 RowFold::Added RowFold::add(std::span<const kernels::Codes> chunks, std::uint32_t weight) {
   MUSTER_CHECK_OP(chunks.size(), ==, plan_.chunk_count);
   Added added;
   double squared_norm = 0;
+  rows_.clear();
   for (std::uint32_t c = 0; c < plan_.chunk_count; ++c) {
-    MUSTER_CHECK_OP(chunks[c].d, ==, chunk_length(plan_, c));
+    MUSTER_CHECK_OP(chunks[c].d, ==, model_chunk_length(plan_, c));
     MUSTER_CHECK_OP(chunks[c].n(), ==, std::size_t{1});
+    float* const decoded = decoded_ == nullptr ? nullptr : decoded_ + c * plan_.decoded_pitch;
+    rows_.push_back(as_rules_take(plan_, backend_, chunks[c], decoded, addresses_[c]));
     kernels::RowSummary summary;
-    backend_.inspect({chunks[c], plan_.request.value_bound, {&summary, 1}},
+    backend_.inspect({rows_[c], plan_.request.value_bound, {&summary, 1}},
                      kernels::Stream::kCompute);
     squared_norm += summary.squared_norm;
     added.non_finite += summary.non_finite;
@@ -47,7 +51,7 @@ RowFold::Added RowFold::add(std::span<const kernels::Codes> chunks, std::uint32_
   const std::int64_t counted = counted_weight(plan_, weight);
   for (std::uint32_t c = 0; c < plan_.chunk_count; ++c)
     backend_.accumulate(
-        {chunks[c], {&factor, 1}, {&counted, 1}, plan_.grid_bits, sum_ + chunk_begin(plan_, c)},
+        {rows_[c], {&factor, 1}, {&counted, 1}, plan_.grid_bits, sum_ + chunk_begin(plan_, c)},
         kernels::Stream::kCompute);
   finish_jobs(backend_);
   total_weight_ += counted;

@@ -3,13 +3,14 @@
 #include "kernels/cpu/variant/accumulate.h"
 #include "kernels/cpu/variant/distance.h"
 #include "kernels/cpu/variant/gram.h"
+#include "kernels/cpu/variant/hadamard.h"
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
 #include "kernels/cpu/variant/step.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 
-const KernelTable kTable = {inspect,  accumulate, kept_sum,      gram,
-                            distance, step_sgd,   step_momentum, step_adam};
+const KernelTable kTable = {inspect,     accumulate, kept_sum, gram,          distance,
+                            expand_eden, unrotate,   step_sgd, step_momentum, step_adam};
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL
