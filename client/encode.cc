@@ -4,6 +4,7 @@
 
 #include "base/codec_random.h"
 #include "client/client.h"
+#include "client/deflate.h"
 #include "client/encode_chunk.h"
 #include "client/plan.h"
 #include "client/random.h"
@@ -70,7 +71,8 @@ Result<EncodedUpdate> encode(const wire::Assignment& assignment, std::span<const
       input.exponents =
           std::span(assignment.scale_exponents).subspan(first >> assignment.format.log2_block);
     Random random(mix(seed, chunk));
-    update.chunks[chunk] = encode_chunk(input, random);
+    Payload payload = encode_chunk(input, random);
+    update.chunks[chunk] = input.format.zstd ? deflated(std::move(payload)) : std::move(payload);
   }
   return update;
 }

@@ -103,6 +103,7 @@ class Task {
   Status abandon(const Status& why);
   Status finish_round(std::string_view outcome);
   ingest::RoundSpec spec() const;
+  std::uint64_t codec_seed() const;
   RoundPolicy policy() const;
   void show_state();
 
