@@ -57,8 +57,8 @@ class SocketClient final : public Client {
     MUSTER_TRY(check_assignment(assignment));
     bool fits = update.chunks.size() == chunk_count(assignment);
     for (std::uint32_t chunk = 0; fits && chunk < update.chunks.size(); ++chunk)
-      fits = update.chunks[chunk].size() ==
-             payload_bytes(assignment.format, coordinates_of(assignment, chunk));
+      fits = is_payload_length(assignment.format, coordinates_of(assignment, chunk),
+                               update.chunks[chunk].size());
     if (!fits)
       return Status(Code::kInvalid, "wrong_dimension",
                     "the update was not encoded for this assignment");

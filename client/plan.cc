@@ -10,8 +10,6 @@
 namespace muster::client {
 namespace {
 
-constexpr std::uint8_t kMaxLog2Block = 24;
-
 /// What is wrong with it; null: nothing.
 const char* fault_of(const wire::Assignment& assignment) {
   if (assignment.dimension == 0 || assignment.dimension > limits::kMaxDimension) return "dimension";
@@ -21,11 +19,10 @@ const char* fault_of(const wire::Assignment& assignment) {
   if (divide_up<std::uint64_t>(assignment.dimension, assignment.chunk_coordinates) >
       limits::kMaxChunks)
     return "number of chunks";
-  if (static_cast<std::uint8_t>(assignment.format.codec) >= kCodecCount) return "codec";
-  if (assignment.format.log2_block > kMaxLog2Block) return "log2_block";
+  if (!is_sound(assignment.format)) return "codec, block, bits or share";
   if (!std::isfinite(assignment.clip_norm) || assignment.clip_norm < 0) return "clip_norm";
   if (!std::isfinite(assignment.value_bound) || assignment.value_bound < 0) return "value_bound";
-  if (assignment.format.codec == Codec::kI8S) {
+  if (has_shared_scales(assignment.format.codec)) {
     const std::uint64_t block = std::uint64_t{1} << assignment.format.log2_block;
     if (assignment.scale_exponents.size() != divide_up(assignment.dimension, block))
       return "scale_exponents";

@@ -52,7 +52,8 @@ void Intake::open_round(RoundSpec spec, std::span<const RecordHeader> recovered)
                    divide_up(spec.dimension, std::uint64_t{spec.chunk_coordinates}));
   MUSTER_CHECK_OP(record_bytes(payload_bytes(spec.format, spec.coordinates_of(0))), <=,
                   state_->slots.slot_bytes());
-  if (spec.format.codec == Codec::kI8S) {
+  MUSTER_CHECK(is_sound(spec.format));
+  if (has_shared_scales(spec.format.codec)) {
     const std::uint64_t block = std::uint64_t{1} << spec.format.log2_block;
     MUSTER_CHECK(spec.chunk_count == 1 || spec.chunk_coordinates % block == 0);
     MUSTER_CHECK_OP(spec.scale_exponents.size(), ==, divide_up(spec.dimension, block));

@@ -97,10 +97,10 @@ class Intake {
   std::unique_ptr<State> state_;
 };
 
-/// Value checks on a payload of `coordinates` under `format` (its length was judged before): scales
-/// finite and without a sign, no reserved code, every value finite and within `value_bound`.
-/// `scale_exponents`: of this chunk's blocks, for I8S. kOk or the reason; reads each byte at most
-/// once.
+/// Value checks on a payload of `coordinates` under `format`, inflated (its length was judged
+/// before): scales finite and without a sign, no reserved code or spare bit, indices ascending and
+/// in range, every value finite and within `value_bound` (EDEN: judged when it is decoded).
+/// `scale_exponents`: of this chunk's blocks, for I8S and I4S. kOk or the reason.
 wire::Reason check_payload(ChunkFormat format, std::size_t coordinates, float value_bound,
                            std::span<const std::int8_t> scale_exponents, ConstBytes payload);
 

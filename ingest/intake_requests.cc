@@ -50,6 +50,7 @@ Verdict Intake::State::on(const Inquiry& inquiry, const wire::CheckIn& check_in)
   assignment.chunk_coordinates = spec.chunk_coordinates;
   assignment.format = spec.format;
   assignment.scale_exponents = spec.scale_exponents;
+  assignment.codec_seed = spec.codec_seed;
   assignment.clip_norm = spec.clip_norm;
   assignment.value_bound = spec.value_bound;
   assignment.max_weight = spec.max_weight;

@@ -1,9 +1,11 @@
 // The inside of an Intake; intake*.cc only.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "ingest/inflate.h"
 #include "ingest/intake.h"
 #include "ingest/intake_tasks.h"
 
@@ -40,6 +42,8 @@ struct Intake::State {
   TaskBooks tasks;
   std::vector<PendingChunk> pending;  ///< by slot
   std::vector<DueReceipt> due;
+  std::optional<Inflater> inflater;  ///< made when the first zstd frame comes
+  std::vector<std::byte> inflated;   ///< at most limits::kPayloadBytes
 
   /// A message being judged.
   struct Inquiry {
@@ -77,6 +81,8 @@ struct Intake::State {
   /// The table of the round an update is in or may go to; null: none.
   RoundTable* place_of(TaskBook& book, RoundNumber trained_in, const DeviceHash& device,
                        std::uint64_t nonce) const;
+  /// What the codes of a chunk whose bytes arrived sound are worth.
+  wire::Reason judge_values(const RoundSpec& spec, const wire::Submit& submit, ConstBytes payload);
   /// A submit or query for a round without a table.
   Verdict on_other_round(const Inquiry& inquiry, TaskBook& book, RoundNumber round,
                          std::uint64_t device, std::uint64_t nonce);

@@ -40,14 +40,7 @@ Verdict Intake::State::admit(const Inquiry& inquiry, const wire::Submit& submit,
   if (copy_with_checksum(payload, inquiry.payload) != submit.checksum) {
     reason = Reason::kChecksumMismatch;
   } else {
-    std::span<const std::int8_t> exponents;
-    if (spec.format.codec == Codec::kI8S) {
-      const std::uint64_t block = std::uint64_t{1} << spec.format.log2_block;
-      const std::uint64_t first = std::uint64_t{submit.chunk} * spec.chunk_coordinates / block;
-      exponents = std::span(spec.scale_exponents)
-                      .subspan(first, divide_up<std::uint64_t>(submit.coordinates, block));
-    }
-    reason = check_payload(spec.format, submit.coordinates, spec.value_bound, exponents, payload);
+    reason = judge_values(spec, submit, payload);
   }
   if (reason != Reason::kOk) {
     slots.give_back(slot);
@@ -90,6 +83,25 @@ Verdict Intake::State::admit(const Inquiry& inquiry, const wire::Submit& submit,
   Verdict verdict;
   verdict.slot = slot;
   return verdict;
+}
+
+Reason Intake::State::judge_values(const RoundSpec& spec, const wire::Submit& submit,
+                                   ConstBytes payload) {
+  if (is_deflated(spec.format, submit.coordinates, payload.size())) {
+    if (!inflater) inflater.emplace();
+    inflated.resize(payload_bytes(spec.format, submit.coordinates));
+    const Reason reason = inflater->inflate(payload, inflated);
+    if (reason != Reason::kOk) return reason;
+    payload = inflated;
+  }
+  std::span<const std::int8_t> exponents;
+  if (has_shared_scales(spec.format.codec)) {
+    const std::uint64_t block = std::uint64_t{1} << spec.format.log2_block;
+    const std::uint64_t first = std::uint64_t{submit.chunk} * spec.chunk_coordinates / block;
+    exponents = std::span(spec.scale_exponents)
+                    .subspan(first, divide_up<std::uint64_t>(submit.coordinates, block));
+  }
+  return check_payload(spec.format, submit.coordinates, spec.value_bound, exponents, payload);
 }
 
 Verdict Intake::State::on_other_round(const Inquiry& inquiry, TaskBook& book, RoundNumber round,

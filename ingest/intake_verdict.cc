@@ -14,7 +14,7 @@ Reason judge_plan(const wire::Submit& submit, const RoundSpec& spec, KeyRole rol
   if (submit.chunk_count != spec.chunk_count) return Reason::kChunkCount;
   if (submit.chunk >= spec.chunk_count) return Reason::kChunkOutOfRange;
   if (submit.coordinates != spec.coordinates_of(submit.chunk)) return Reason::kChunkLength;
-  if (submit.payload_bytes != payload_bytes(spec.format, submit.coordinates))
+  if (!is_payload_length(spec.format, submit.coordinates, submit.payload_bytes))
     return Reason::kPayloadLength;
   if (submit.weight == 0 || submit.weight > spec.max_weight) return Reason::kWeightOutOfRange;
   if (submit.nonce == 0) return Reason::kNonceZero;

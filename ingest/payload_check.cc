@@ -1,8 +1,11 @@
 // check_payload(): one pass of integer minima and maxima over bytes that the checksum has just
 // brought into the cache. Every value test is monotone, so the extremes decide for all.
+#include "ingest/payload_check.h"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <optional>
 
 #include "base/check.h"
 #include "ingest/intake.h"
@@ -102,6 +105,14 @@ Reason judge(bool finite, float magnitude, float value_bound) {
   return magnitude > value_bound ? Reason::kCoordinateOutOfBound : Reason::kOk;
 }
 
+/// The largest of f32 scales; nothing where one is not finite or has a sign.
+std::optional<float> largest_scale(const std::byte* scales, std::size_t n) {
+  // As unsigned numbers, infinity, every NaN and everything with a sign lie above the finite.
+  const std::uint32_t most = loops().largest32(scales, n, 0xffffffff);
+  if (most >= kInfinity32) return std::nullopt;
+  return std::bit_cast<float>(most);
+}
+
 /// Codes of blocks with scales scale_of(0), scale_of(1), ...; `largest` is the largest of them.
 template <class ScaleOf>
 Reason check_codes(ConstBytes codes, std::size_t block, float largest, float value_bound,
@@ -122,41 +133,64 @@ Reason check_codes(ConstBytes codes, std::size_t block, float largest, float val
 
 }  // namespace
 
+Reason check_floats(Codec codec, std::size_t n, float value_bound, const std::byte* data) {
+  if (codec == Codec::kF32) {
+    const std::uint32_t most = loops().largest32(data, n, 0x7fffffff);
+    return judge(most < kInfinity32, std::bit_cast<float>(most), value_bound);
+  }
+  const std::uint16_t most = loops().largest16(data, n, 0x7fff);
+  if (codec == Codec::kF16) return judge(most < kInfinity16, from_half(most), value_bound);
+  return judge(most < kInfinityB16, from_bfloat(most), value_bound);
+}
+
+bool scales_are_sound(const std::byte* scales, std::size_t n) {
+  return largest_scale(scales, n).has_value();
+}
+
 wire::Reason check_payload(ChunkFormat format, std::size_t coordinates, float value_bound,
                            std::span<const std::int8_t> scale_exponents, ConstBytes payload) {
-  MUSTER_CHECK_OP(payload.size(), ==, payload_bytes(format, coordinates));
+  ChunkFormat raw = format;
+  raw.zstd = false;
+  MUSTER_CHECK(is_payload_length(raw, coordinates, payload.size()));
   const std::byte* const data = payload.data();
+  const std::size_t scales = scale_count(format, coordinates);
+  const std::size_t block = std::size_t{1} << format.log2_block;
+  const auto own_scale = [&](std::size_t b) { return load<float>(payload, 4 * b); };
+  const auto shared_scale = [&](std::size_t b) { return std::ldexp(1.0f, scale_exponents[b]); };
+  std::optional<float> largest = 0.0f;
+  if (has_shared_scales(format.codec)) {
+    MUSTER_CHECK_OP(scale_exponents.size(), ==, divide_up(coordinates, block));
+    if (coordinates > 0)
+      largest = std::ldexp(1.0f, *std::max_element(scale_exponents.begin(), scale_exponents.end()));
+  } else if (scales > 0) {
+    largest = largest_scale(data, scales);
+    if (!largest) return Reason::kScaleInvalid;
+  }
+  const ConstBytes codes = payload.subspan(4 * scales);
   switch (format.codec) {
-    case Codec::kF32: {
-      const std::uint32_t most = loops().largest32(data, coordinates, 0x7fffffff);
-      return judge(most < kInfinity32, std::bit_cast<float>(most), value_bound);
-    }
-    case Codec::kF16: {
-      const std::uint16_t most = loops().largest16(data, coordinates, 0x7fff);
-      return judge(most < kInfinity16, from_half(most), value_bound);
-    }
-    case Codec::kBF16: {
-      const std::uint16_t most = loops().largest16(data, coordinates, 0x7fff);
-      return judge(most < kInfinityB16, from_bfloat(most), value_bound);
-    }
-    case Codec::kI8B: {
-      const std::size_t scales = scale_count(format, coordinates);
-      // As unsigned numbers, infinity, every NaN and everything with a sign lie above the finite.
-      const std::uint32_t most = loops().largest32(data, scales, 0xffffffff);
-      if (most >= kInfinity32) return Reason::kScaleInvalid;
-      return check_codes(payload.subspan(4 * scales), std::size_t{1} << format.log2_block,
-                         std::bit_cast<float>(most), value_bound,
-                         [&](std::size_t b) { return load<float>(payload, 4 * b); });
-    }
-    case Codec::kI8S: {
-      const std::size_t blocks = divide_up(coordinates, std::size_t{1} << format.log2_block);
-      MUSTER_CHECK_OP(scale_exponents.size(), ==, blocks);
-      const int most =
-          blocks == 0 ? -128 : *std::max_element(scale_exponents.begin(), scale_exponents.end());
-      return check_codes(payload, std::size_t{1} << format.log2_block, std::ldexp(1.0f, most),
-                         value_bound,
-                         [&](std::size_t b) { return std::ldexp(1.0f, scale_exponents[b]); });
-    }
+    case Codec::kF32:
+    case Codec::kF16:
+    case Codec::kBF16:
+      return check_floats(format.codec, coordinates, value_bound, data);
+    case Codec::kI8B:
+      return check_codes(codes, block, *largest, value_bound, own_scale);
+    case Codec::kI8S:
+      return check_codes(codes, block, *largest, value_bound, shared_scale);
+    case Codec::kI4B:
+      return check_nibbles(codes, coordinates, block, *largest, value_bound, own_scale);
+    case Codec::kI4S:
+      return check_nibbles(codes, coordinates, block, *largest, value_bound, shared_scale);
+    case Codec::kSign1:
+      if (!spare_bits_are_zero(codes, coordinates)) return Reason::kReservedCode;
+      return *largest > value_bound ? Reason::kCoordinateOutOfBound : Reason::kOk;
+    case Codec::kTopK:
+      return check_topk(format, coordinates, value_bound, payload);
+    case Codec::kRandK:
+      return check_floats(format.bits == 16 ? Codec::kF16 : Codec::kF32,
+                          kept_count(format, coordinates), value_bound, data);
+    case Codec::kEden:
+    case Codec::kHsq:
+      return check_rotated(format, coordinates, value_bound, payload);
   }
   return Reason::kWrongCodec;
 }

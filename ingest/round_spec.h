@@ -34,7 +34,8 @@ struct RoundSpec {
   std::uint32_t chunk_coordinates = 0;
   std::uint32_t chunk_count = 0;
   ChunkFormat format;
-  std::vector<std::int8_t> scale_exponents;  ///< I8S: one a block of the whole vector
+  std::vector<std::int8_t> scale_exponents;  ///< I8S, I4S: one a block of the whole vector
+  std::uint64_t codec_seed = 0;              ///< RANDK, HSQ: public
   float clip_norm = 0;
   float value_bound = 0;
   std::uint32_t max_weight = 1;

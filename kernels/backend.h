@@ -39,12 +39,16 @@ struct Event {
 };
 
 /// n encoded rows of one chunk: what a cohort sent for the same d coordinates, still compressed.
-/// Rows need not be adjacent: slots of the slab, resident memory and subsets all fit.
+/// Rows need not be adjacent: slots of the slab, resident memory and subsets all fit. All
+/// operations but expand() take codecs whose coordinates decode one by one: not EDEN and TOPK
+/// (expand them), not RANDK (its k values are F32 or F16 codes); HSQ coordinates are the rotated
+/// ones, d of them with padding.
 struct Codes {
   ChunkFormat format;
-  std::size_t d = 0;                             ///< coordinates of the chunk
-  std::span<const std::byte* const> rows;        ///< host array of n row addresses, 4-byte aligned
-  std::span<const std::int8_t> scale_exponents;  ///< I8S: host table, one a block of this chunk
+  std::size_t d = 0;                       ///< coordinates of the chunk
+  std::span<const std::byte* const> rows;  ///< host array of n row addresses, 4-byte aligned
+  std::span<const std::int8_t>
+      scale_exponents;  ///< I8S, I4S: host table, one a block of this chunk
   std::size_t n() const { return rows.size(); }
 };
 
@@ -159,6 +163,29 @@ struct MergeJob {
   std::size_t d = 0;
 };
 
+/// target[i * pitch + k] = coordinate k of row i as f32, k < d. EDEN: scale_r * sign_k * (H c)_k
+/// with the centroids c of rotation r, H in the order of kernels/cpu/variant/hadamard.h, every
+/// operation rounded to f32. TOPK: zeros but for what the row names. A payload that ingest would
+/// refuse gives some numbers, and is read within its longest length.
+struct ExpandJob {
+  Codes codes;  ///< EDEN or TOPK
+  float* target = nullptr;
+  std::size_t pitch = 0;  ///< f32 from row to row, at least d
+};
+
+/// From sums over the coordinates of the rules (rule_coordinates) to sums over those of the model.
+/// RANDK: target = round(sums * d / k), ties to even, where the mask of `key` took the coordinate,
+/// else 0. HSQ: target_k = round(sign_k * (H sums)_k / sqrt(length)) for each rotation, the sums
+/// converted to f64, stages and product rounded in f64. The caller left room in the grid
+/// (restore_headroom_bits in base/codec.h).
+struct RestoreJob {
+  ChunkFormat format;     ///< RANDK or HSQ
+  std::size_t d = 0;      ///< coordinates of the chunk in the model
+  std::uint64_t key = 0;  ///< chunk_key of the round's seed (base/codec_random.h)
+  const std::int64_t* sums = nullptr;
+  std::int64_t* target = nullptr;  ///< d; may not overlap `sums`
+};
+
 /// Server optimisers (Reddi et al. 2021, algorithm 2; all without bias correction, as there).
 enum class Optimiser : std::uint8_t { kSgd, kMomentum, kAdam, kYogi, kAdagrad };
 /// Whether the optimiser keeps this moment.
@@ -221,6 +248,8 @@ class Backend {
   virtual void gram(const GramJob& job, Stream stream) = 0;
   /// Waits for the result.
   virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;
+  virtual void expand(const ExpandJob& job, Stream stream) = 0;
+  virtual void restore(const RestoreJob& job, Stream stream) = 0;
   virtual void step(const StepJob& job, Stream stream) = 0;
   /// Waits for the result.
   virtual void relate(const RelateJob& job, Stream stream) = 0;

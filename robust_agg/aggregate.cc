@@ -4,17 +4,54 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/codec_random.h"
 #include "robust_agg/execution.h"
 
 namespace muster::robust {
 
 std::size_t chunk_begin(const Plan& plan, std::uint32_t index) {
-  return std::size_t{index} * plan.request.chunk_coordinates;
+  return std::size_t{index} * plan.rule_chunk;
 }
 
 std::size_t chunk_length(const Plan& plan, std::uint32_t index) {
-  return std::min<std::size_t>(plan.request.chunk_coordinates,
-                               plan.request.dimension - chunk_begin(plan, index));
+  return std::min(plan.rule_chunk, plan.rule_dimension - chunk_begin(plan, index));
+}
+
+std::size_t model_chunk_length(const Plan& plan, std::uint32_t index) {
+  const PlanRequest& request = plan.request;
+  return std::min<std::size_t>(
+      request.chunk_coordinates,
+      request.dimension - std::uint64_t{index} * request.chunk_coordinates);
+}
+
+kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
+                             const kernels::Codes& sent, float* decoded,
+                             std::vector<const std::byte*>& addresses) {
+  kernels::Codes codes = sent;
+  codes.d = rule_coordinates(sent.format, sent.d);
+  if (sent.format.codec == Codec::kRandK) {
+    codes.format = {sent.format.bits == 16 ? Codec::kF16 : Codec::kF32};
+  } else if (needs_expansion(sent.format.codec)) {
+    MUSTER_CHECK(decoded != nullptr);
+    backend.expand({sent, decoded, plan.decoded_pitch}, kernels::Stream::kCompute);
+    addresses.clear();
+    for (std::size_t i = 0; i < sent.n(); ++i)
+      addresses.push_back(reinterpret_cast<const std::byte*>(decoded + i * plan.decoded_pitch));
+    codes.format = {Codec::kF32};
+    codes.rows = addresses;
+  }
+  return codes;
+}
+
+void restore(const Plan& plan, kernels::Backend& backend, std::uint64_t seed,
+             const std::int64_t* sums, std::int64_t* target) {
+  MUSTER_CHECK(plan.restores);
+  for (std::uint32_t c = 0; c < plan.chunk_count; ++c)
+    backend.restore(
+        {plan.request.format, model_chunk_length(plan, c), chunk_key(seed, c),
+         sums + chunk_begin(plan, c), target + std::size_t{c} * plan.request.chunk_coordinates},
+        kernels::Stream::kCompute);
+  finish_jobs(backend);
 }
 
 void finish_jobs(kernels::Backend& backend) {
@@ -23,16 +60,22 @@ void finish_jobs(kernels::Backend& backend) {
 
 Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort) {
   const std::uint32_t size = cohort.size();
-  ValidRows valid(cohort);
+  ValidRows valid(plan, backend, cohort);
+  if (plan.decoded_pitch > 0) {
+    MUSTER_ASSIGN(ScopedBuffer decoded,
+                  ScopedBuffer::allocate(backend, size * plan.decoded_pitch * sizeof(float)));
+    valid.decoded_.emplace(std::move(decoded));
+  }
   std::vector<double> squared_norms(size);
   std::vector<bool> broken(size);
   std::vector<kernels::RowSummary> summaries(size);
   const bool reject = plan.request.invalid_updates == InvalidUpdates::kReject;
   for (std::uint32_t c = 0; c < plan.chunk_count && size > 0; ++c) {
-    MUSTER_ASSIGN(const kernels::Codes codes, cohort.chunk(c));
-    MUSTER_CHECK_OP(codes.n(), ==, std::size_t{size});
-    MUSTER_CHECK_OP(codes.d, ==, chunk_length(plan, c));
-    backend.inspect({codes, plan.request.value_bound, summaries}, kernels::Stream::kCompute);
+    MUSTER_ASSIGN(const kernels::Codes sent, cohort.chunk(c));
+    MUSTER_CHECK_OP(sent.n(), ==, std::size_t{size});
+    MUSTER_CHECK_OP(sent.d, ==, model_chunk_length(plan, c));
+    backend.inspect({valid.take(sent), plan.request.value_bound, summaries},
+                    kernels::Stream::kCompute);
     for (std::uint32_t i = 0; i < size; ++i) {
       squared_norms[i] += summaries[i].squared_norm;
       if (!summaries[i].valid()) broken[i] = true;
@@ -60,6 +103,11 @@ Result<kernels::Codes> Cohort::chunk_of(std::uint32_t index, std::span<const std
   return codes;
 }
 
+kernels::Codes ValidRows::take(const kernels::Codes& sent) {
+  return as_rules_take(*plan_, *backend_, sent, decoded_ ? decoded_->as<float>() : nullptr,
+                       decoded_addresses_);
+}
+
 Result<std::uint32_t> ValidRows::trusted() const {
   const std::optional<std::uint32_t> position = cohort_->trusted();
   if (!position)
@@ -74,7 +122,10 @@ Result<std::uint32_t> ValidRows::trusted() const {
 }
 
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
-  if (zeroed_.empty() && n() == cohort_->size()) return cohort_->chunk(index);
+  if (zeroed_.empty() && n() == cohort_->size()) {
+    MUSTER_ASSIGN(const kernels::Codes codes, cohort_->chunk(index));
+    return take(codes);
+  }
   all_.resize(n());
   std::iota(all_.begin(), all_.end(), 0u);
   return chunk(index, all_);
@@ -84,12 +135,12 @@ Result<kernels::Codes> ValidRows::chunk(std::uint32_t index, std::span<const std
   wanted_.clear();
   for (const std::uint32_t row : rows) wanted_.push_back(positions_[row]);
   MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk_of(index, wanted_));
-  if (zeroed_.empty()) return codes;
+  if (zeroed_.empty()) return take(codes);
   addresses_.assign(codes.rows.begin(), codes.rows.end());
   for (std::size_t i = 0; i < rows.size(); ++i)
     if (zeroed_[rows[i]]) addresses_[i] = zeros_->data();
   codes.rows = addresses_;
-  return codes;
+  return take(codes);
 }
 
 namespace {

@@ -11,7 +11,8 @@
 
 namespace muster::robust {
 
-/// The aggregate before the server step: coordinate k is sum[k] * 2^-grid_bits / divisor.
+/// The aggregate before the server step: coordinate k is sum[k] * 2^-grid_bits / divisor, with the
+/// sums that restore() made where plan.restores.
 struct Outcome {
   double divisor = 1;
   std::uint32_t n = 0;  ///< valid updates the rule ran on
@@ -26,8 +27,9 @@ struct Outcome {
 /// order of add() never matters.
 class RowFold {
  public:
-  /// `sum`: plan.request.dimension zeroed i64 of backend memory, owned by the caller.
-  RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum);
+  /// `sum`: plan.rule_dimension zeroed i64, `decoded`: plan.decoded_bytes; backend memory, owned by
+  /// the caller.
+  RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded = nullptr);
 
   struct Added {
     bool valid = true;
@@ -36,7 +38,7 @@ class RowFold {
   };
   /// A few updates at once, which costs less than one by one: row i of chunks[c] is chunk c of the
   /// update of weights[i]. An invalid update adds nothing; where it is taken as zero, its weight
-  /// counts. Their memory may be reused when the call returns; the result is good until the next
+  /// counts. Codes that have to be decoded first come one update a call. Their memory may be reused when the call returns; the result is good until the next
   /// call.
   std::span<const Added> add(std::span<const kernels::Codes> chunks,
                              std::span<const std::uint32_t> weights);
@@ -50,10 +52,13 @@ class RowFold {
   kernels::Backend& backend_;
   const Plan& plan_;
   std::int64_t* sum_;
+  float* decoded_;
   std::int64_t total_weight_ = 0;
   std::uint32_t n_ = 0;
   std::uint32_t invalid_ = 0;
   // Of the call under way; kept for their memory.
+  std::vector<kernels::Codes> taken_;  ///< the chunks as the rules take them
+  std::vector<std::vector<const std::byte*>> decoded_addresses_;
   std::vector<Added> added_;
   std::vector<kernels::RowSummary> summaries_;
   std::vector<double> factors_;
@@ -71,7 +76,8 @@ class Cohort {
   virtual std::span<const std::uint32_t> weights() const = 0;
   /// Canonical rank key of each row: a keyed hash of the device under the round secret.
   virtual std::span<const std::uint64_t> ranks() const = 0;
-  /// All rows of chunk `index`, in backend memory; valid until the next call. May read the spool.
+  /// All rows of chunk `index` as they were sent, in backend memory; valid until the next call. May
+  /// read the spool.
   virtual Result<kernels::Codes> chunk(std::uint32_t index) = 0;
   /// The given rows of chunk `index` only; valid until the next call of either. Where codes lie on
   /// disk only these should be read: sharding asks for no more than Plan::rows_at_once() of them.
@@ -96,5 +102,11 @@ class Cohort {
 /// release. Rules with uses_trusted() refuse with "trusted_missing" or "trusted_invalid".
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
                           std::int64_t* sum, const float* previous = nullptr);
+
+/// The sums of a rule as sums of the model's coordinates, where plan.restores. `seed`: of the
+/// round, as its devices know it. `sums`: plan.rule_dimension, `target`: plan.request.dimension i64
+/// of backend memory.
+void restore(const Plan& plan, kernels::Backend& backend, std::uint64_t seed,
+             const std::int64_t* sums, std::int64_t* target);
 
 }  // namespace muster::robust

@@ -11,12 +11,21 @@
 
 namespace muster::robust {
 
-/// Coordinates of chunk `index`, and where they begin in the vector.
+/// Coordinates of chunk `index` as the rules see them, and where they begin in the sums.
 std::size_t chunk_length(const Plan& plan, std::uint32_t index);
 std::size_t chunk_begin(const Plan& plan, std::uint32_t index);
+/// Coordinates of chunk `index` in the model.
+std::size_t model_chunk_length(const Plan& plan, std::uint32_t index);
 
-/// The rows of a cohort that passed the input contract; where the task takes invalid updates as
-/// zero, all rows, with zeros in the place of those that did not.
+/// Codes as sent to codes the rules can take: the same, or the k coordinates of RANDK, the rotated
+/// ones of HSQ, or values decoded into `decoded` (EDEN, TOPK; rows plan.decoded_pitch apart), whose
+/// addresses go to `addresses`. Valid as long as both stay as they are.
+kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
+                             const kernels::Codes& sent, float* decoded,
+                             std::vector<const std::byte*>& addresses);
+
+/// The rows of a cohort that passed the input contract, as the rules take them; where the task takes
+/// invalid updates as zero, all rows, with zeros in the place of those that did not.
 class ValidRows {
  public:
   /// Looks at every chunk of every row once.
@@ -37,9 +46,15 @@ class ValidRows {
   Result<kernels::Codes> chunk(std::uint32_t index, std::span<const std::uint32_t> rows);
 
  private:
-  explicit ValidRows(Cohort& cohort) : cohort_(&cohort) {}
+  ValidRows(const Plan& plan, kernels::Backend& backend, Cohort& cohort)
+      : plan_(&plan), backend_(&backend), cohort_(&cohort) {}
+  kernels::Codes take(const kernels::Codes& sent);
 
+  const Plan* plan_;
+  kernels::Backend* backend_;
   Cohort* cohort_;
+  std::optional<ScopedBuffer> decoded_;  ///< one chunk of all rows
+  std::vector<const std::byte*> decoded_addresses_;
   std::vector<std::uint32_t> positions_;
   std::vector<double> squared_norms_;
   std::vector<std::uint32_t> all_, wanted_;  ///< for chunk(); kept for their memory
@@ -49,7 +64,7 @@ class ValidRows {
   std::optional<ScopedBuffer> zeros_;  ///< a payload of zeros, whatever the codec
 };
 
-/// One run of a rule over valid rows. `sum`: plan.request.dimension zeroed sums.
+/// One run of a rule over valid rows. `sum`: plan.rule_dimension zeroed sums.
 struct Execution {
   const Plan& plan;
   kernels::Backend& backend;

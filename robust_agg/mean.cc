@@ -36,7 +36,7 @@ void finish_fold(const Plan& plan, kernels::Backend& backend, std::int64_t total
                  std::int64_t* sum, Outcome& outcome) {
   outcome.chosen = to_string(plan.request.rule) + " of " + std::to_string(outcome.n) + " updates";
   if (const auto* majority = std::get_if<SignMajority>(&plan.request.rule)) {
-    backend.elect(sum, plan.request.dimension, kernels::Stream::kCompute);
+    backend.elect(sum, plan.rule_dimension, kernels::Stream::kCompute);
     finish_jobs(backend);
     // Makes a sum of 1 worth `step`.
     outcome.divisor = std::ldexp(1 / majority->step, -plan.grid_bits);
@@ -48,24 +48,33 @@ void finish_fold(const Plan& plan, kernels::Backend& backend, std::int64_t total
 
 }  // namespace
 
-RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum)
-    : backend_(backend), plan_(plan), sum_(sum) {
+RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded)
+    : backend_(backend),
+      plan_(plan),
+      sum_(sum),
+      decoded_(decoded),
+      taken_(plan.chunk_count),
+      decoded_addresses_(plan.chunk_count) {
   MUSTER_CHECK(shape_of(plan.request.rule) == Shape::kRow);
+  MUSTER_CHECK(plan.decoded_pitch == 0 || decoded != nullptr);
 }
 
 std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chunks,
                                              std::span<const std::uint32_t> weights) {
   MUSTER_CHECK_OP(chunks.size(), ==, plan_.chunk_count);
   const std::size_t n = weights.size();
+  MUSTER_CHECK(plan_.decoded_pitch == 0 || n == 1);  // there is room for one decoded update
   added_.assign(n, {});
   summaries_.resize(n);
   std::vector<double>& squared_norms = factors_;
   squared_norms.assign(n, 0);
   const bool norms = reads_norms(plan_.request.rule);
   for (std::uint32_t c = 0; c < plan_.chunk_count; ++c) {
-    MUSTER_CHECK_OP(chunks[c].d, ==, chunk_length(plan_, c));
+    MUSTER_CHECK_OP(chunks[c].d, ==, model_chunk_length(plan_, c));
     MUSTER_CHECK_OP(chunks[c].n(), ==, n);
-    backend_.inspect({chunks[c], plan_.request.value_bound, summaries_, norms},
+    float* const decoded = decoded_ == nullptr ? nullptr : decoded_ + c * plan_.decoded_pitch;
+    taken_[c] = as_rules_take(plan_, backend_, chunks[c], decoded, decoded_addresses_[c]);
+    backend_.inspect({taken_[c], plan_.request.value_bound, summaries_, norms},
                      kernels::Stream::kCompute);
     for (std::size_t i = 0; i < n; ++i) {
       squared_norms[i] += summaries_[i].squared_norm;
@@ -100,7 +109,7 @@ std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chu
   factors_.resize(rows_.size());
   addresses_.resize(rows_.size());
   for (std::uint32_t c = 0; c < plan_.chunk_count && !rows_.empty(); ++c) {
-    kernels::Codes codes = chunks[c];
+    kernels::Codes codes = taken_[c];
     for (std::size_t i = 0; i < rows_.size(); ++i) addresses_[i] = codes.rows[rows_[i]];
     codes.rows = addresses_;
     fold_chunk(plan_, backend_, codes, factors_, counted_, sum_ + chunk_begin(plan_, c));

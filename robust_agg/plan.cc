@@ -104,7 +104,7 @@ Status check_subsets(const PlanRequest& request) {
 Status check_chunks(const PlanRequest& request) {
   MUSTER_TRY(accepts(request.rule, request.format));
   const std::uint64_t block = std::uint64_t{1} << request.format.log2_block;
-  if (request.chunk_coordinates % block != 0)
+  if (has_blocks(request.format.codec) && request.chunk_coordinates % block != 0)
     return Status(Code::kInvalid, "rule_codec",
                   "a block of " + std::to_string(block) + " coordinates would straddle chunks of " +
                       std::to_string(request.chunk_coordinates));
@@ -124,17 +124,37 @@ bool needs_chunk_sum(const Rule& rule) {
   return std::holds_alternative<CentredClipping>(rule) || std::holds_alternative<FlTrust>(rule);
 }
 
+/// How long chunks are for the rules, and what decoding them takes.
+void place_coordinates(Plan& plan) {
+  const PlanRequest& request = plan.request;
+  const ChunkFormat format = request.format;
+  plan.rule_chunk = rule_coordinates(format, request.chunk_coordinates);
+  const std::size_t whole = plan.chunk_count - 1;
+  const std::size_t last = request.dimension - whole * request.chunk_coordinates;
+  plan.rule_dimension = whole * plan.rule_chunk + rule_coordinates(format, last);
+  plan.restores = in_round_space(format.codec);
+  if (!needs_expansion(format.codec)) return;
+  constexpr std::size_t kLine = 64 / sizeof(float);
+  plan.decoded_pitch = align_up(request.chunk_coordinates, kLine);
+  const std::size_t rows = plan.streaming ? plan.chunk_count : plan.rows_at_once();
+  plan.decoded_bytes = rows * plan.decoded_pitch * sizeof(float);
+}
+
 /// What the task keeps in backend memory besides codes.
 std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& backend) {
   const PlanRequest& request = plan.request;
   const auto d = static_cast<std::size_t>(request.dimension);
-  std::vector<MemoryItem> memory = {{"accumulator", 8 * d}, {"model", 4 * d}};
+  std::vector<MemoryItem> memory = {{"accumulator", 8 * plan.rule_dimension}, {"model", 4 * d}};
+  if (plan.restores) memory.push_back({"sums of the model", 8 * d});
+  if (plan.decoded_bytes > 0)
+    memory.push_back(
+        {plan.streaming ? "decoded update" : "decoded codes of one chunk", plan.decoded_bytes});
   if (has_first_moment(request.optimiser))
     memory.push_back({"optimiser", (has_second_moment(request.optimiser) ? 8 : 4) * d});
   if (uses_previous(request.rule)) memory.push_back({"previous aggregate", 4 * d});
-  if (request.sharding) memory.push_back({"shard sum", 8 * d});
+  if (request.sharding) memory.push_back({"shard sum", 8 * plan.rule_dimension});
   if (needs_chunk_sum(request.rule))
-    memory.push_back({"chunk sum", sizeof(std::int64_t) * request.chunk_coordinates});
+    memory.push_back({"chunk sum", sizeof(std::int64_t) * plan.rule_chunk});
   const std::size_t n = plan.streaming ? 1 : plan.rows_at_once();
   if (shape_of(request.rule) == Shape::kGram)
     memory.push_back({"gram matrix", sizeof(double) * n * n});
@@ -149,7 +169,7 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
     memory.push_back({"neighbour lists", 2 * sizeof(std::uint32_t) * n * n});
   if (request.invalid_updates == InvalidUpdates::kZero && !plan.streaming)
     memory.push_back({"zero update", plan.row_pitch});
-  memory.push_back({"scratch", backend.scratch_bytes(n, request.chunk_coordinates)});
+  memory.push_back({"scratch", backend.scratch_bytes(n, plan.rule_chunk)});
   return memory;
 }
 
@@ -190,14 +210,15 @@ Status place_codes(Plan& plan) {
 
 }  // namespace
 
-int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight) {
+int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight,
+              int headroom_bits) {
   int exponent = 0;
   // value_bound = mantissa * 2^exponent with mantissa in [1/2, 1): a power of two is its own
   // ceiling.
   if (std::frexp(value_bound, &exponent) == 0.5f) --exponent;
   const std::uint64_t weight = std::uint64_t{max_updates} * max_weight;
   MUSTER_CHECK(weight > 0);
-  return std::min(40, 62 - exponent - static_cast<int>(std::bit_width(weight - 1)));
+  return std::min(40, 62 - headroom_bits - exponent - static_cast<int>(std::bit_width(weight - 1)));
 }
 
 std::uint32_t Plan::rows_at_once() const {
@@ -225,7 +246,9 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
   plan.row_pitch = align_up(plan.row_bytes, 64);
   plan.streaming =
       shape_of(request.rule) == Shape::kRow && request.pre_steps.empty() && !request.sharding;
-  plan.grid_bits = grid_bits(request.value_bound, request.max_updates, request.max_weight);
+  place_coordinates(plan);
+  plan.grid_bits = grid_bits(request.value_bound, request.max_updates, request.max_weight,
+                             restore_headroom_bits(request.format));
   if (plan.grid_bits < kLeastGridBits)
     return Status(Code::kInvalid, "grid_too_coarse",
                   "value_bound " + brief(request.value_bound) + ", " +

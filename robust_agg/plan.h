@@ -43,12 +43,19 @@ struct MemoryItem {
 struct Plan {
   PlanRequest request;
   std::uint32_t chunk_count = 0;
-  std::size_t row_bytes = 0;  ///< payload of a full chunk
+  /// Coordinates of a full chunk, and of the whole vector, as the rules see them: the model's but
+  /// for codecs in a space of the round (RANDK, HSQ). Sums of rules are this long.
+  std::size_t rule_chunk = 0;
+  std::size_t rule_dimension = 0;
+  bool restores = false;      ///< the two spaces differ: restore() follows the rule
+  std::size_t row_bytes = 0;  ///< payload of a full chunk, the longest there is
   std::size_t row_pitch = 0;  ///< row_bytes padded to 64
   int grid_bits = 0;          ///< g: values are rounded to 2^-g
   bool streaming = false;     ///< rule of shape kRow, no pre-steps
   bool resident =
       false;  ///< codes of all updates stay in backend memory; else re-read from the spool
+  std::size_t decoded_pitch = 0;  ///< EDEN, TOPK: f32 of a decoded chunk of one row; else 0
+  std::size_t decoded_bytes = 0;  ///< of one update (streaming), or one chunk of all updates
   std::vector<MemoryItem> memory;
   std::size_t peak_bytes = 0;
   /// Rows whose codes a cohort must be able to show together: a shard, or all.
@@ -57,8 +64,10 @@ struct Plan {
   std::string describe() const;
 };
 
-/// g = min(40, 62 - ceil(log2(value_bound)) - ceil(log2(max_updates * max_weight))).
-int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight);
+/// g = min(40, 62 - headroom_bits - ceil(log2(value_bound)) - ceil(log2(max_updates *
+/// max_weight))).
+int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight,
+              int headroom_bits = 0);
 
 /// Refusals: "grid_too_coarse" (g < 24), "memory_budget" (with every item), "cohort_too_small" (a
 /// cohort a round may close with cannot carry the rule's f), "shard_bound" (the same of a shard),

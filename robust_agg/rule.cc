@@ -146,21 +146,32 @@ Status accepts(const Rule& rule, ChunkFormat format) {
   const auto refuse = [&](std::string why) {
     return Status(Code::kInvalid, "rule_codec", std::string(rule_name(rule)) + ": " + why);
   };
-  switch (format.codec) {
-    case Codec::kF32:
-    case Codec::kF16:
-    case Codec::kBF16:
-      if (format.log2_block != 0)
-        return refuse(std::string(codec_name(format.codec)) + " has no blocks");
-      return {};
-    case Codec::kI8B:
-    case Codec::kI8S:
-      if ((std::uint64_t{1} << std::min<int>(format.log2_block, 63)) > limits::kMaxChunkCoordinates)
-        return refuse("a block of 2^" + std::to_string(format.log2_block) +
-                      " coordinates is longer than a chunk");
-      return {};
+  if (static_cast<std::uint8_t>(format.codec) >= kCodecCount)
+    return refuse("codec " + std::to_string(static_cast<int>(format.codec)) + " is not known");
+  const std::string name(codec_name(format.codec));
+  if (!has_blocks(format.codec) && !is_rotated(format.codec)) {
+    if (format.log2_block != 0) return refuse(name + " has no blocks");
+  } else if ((std::uint64_t{1} << std::min<int>(format.log2_block, 63)) >
+             limits::kMaxChunkCoordinates) {
+    return refuse("a block of 2^" + std::to_string(format.log2_block) +
+                  " coordinates is longer than a chunk");
   }
-  return refuse("codec " + std::to_string(static_cast<int>(format.codec)) + " is not known");
+  if (!is_sound(format)) return refuse(name + " is not defined for these bits, share or block");
+  const bool mean = std::holds_alternative<Mean>(rule) || std::holds_alternative<ClippedMean>(rule);
+  if (format.codec == Codec::kTopK && !mean)
+    return refuse(
+        "with topk each device names its own coordinates, so most updates are 0 in most of them: "
+        "order statistics turn 0 and distances measure little but norms, which lets an update near "
+        "0 win; use randk, whose coordinates all devices share, or a mean");
+  // These codecs put the rule into a space of the round; it is brought back from there at the end.
+  if (in_round_space(format.codec)) {
+    if (uses_previous(rule))
+      return refuse("start = \"previous\" is a vector of the model, and " + name +
+                    " has other coordinates each round; take another start or codec");
+    if (std::holds_alternative<SignMajority>(rule))
+      return refuse("the signs of " + name + " codes are not those of the model's coordinates");
+  }
+  return {};
 }
 
 std::string_view sensitivity(const Rule& rule) {

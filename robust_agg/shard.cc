@@ -183,7 +183,7 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
   Plan part_plan = plan;
   part_plan.request.sharding.reset();
   part_plan.request.rule = with_faults(plan.request.rule, shards.f);
-  const auto d = static_cast<std::size_t>(plan.request.dimension);
+  const auto d = static_cast<std::size_t>(plan.rule_dimension);
   MUSTER_ASSIGN(const ScopedBuffer part_sum,
                 ScopedBuffer::allocate(backend, d * sizeof(std::int64_t)));
   Outcome outcome;

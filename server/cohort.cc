@@ -20,7 +20,14 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   std::unique_ptr<CohortBuilder> builder(new CohortBuilder(std::move(parts)));
   const robust::Plan& plan = builder->parts_.plan;
   kernels::Backend& backend = builder->parts_.backend;
-  MUSTER_ASSIGN(builder->sum_, backend.allocate(plan.request.dimension * sizeof(std::int64_t)));
+  MUSTER_ASSIGN(builder->sum_, backend.allocate(plan.rule_dimension * sizeof(std::int64_t)));
+  if (plan.restores) {
+    MUSTER_ASSIGN(builder->model_sum_,
+                  backend.allocate(plan.request.dimension * sizeof(std::int64_t)));
+  }
+  if (plan.streaming && plan.decoded_bytes > 0) {
+    MUSTER_ASSIGN(builder->decoded_, backend.allocate(plan.decoded_bytes));
+  }
   // One update while it is folded, all updates, or all rows of one chunk.
   std::size_t rows = plan.request.max_updates;
   if (plan.streaming)
@@ -29,22 +36,30 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
     rows *= plan.chunk_count;
   MUSTER_ASSIGN(builder->codes_, backend.allocate(rows * plan.row_pitch));
   if (plan.streaming) {
-    builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>());
-    // What waits holds slots; a quarter of the slab at most.
-    builder->fold_together_ = std::clamp<std::size_t>(
-        builder->parts_.slots.count() / 4 / plan.chunk_count, 1, kFoldTogether);
+    builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>(),
+                           builder->decoded_.as<float>());
+    // What waits holds slots; a quarter of the slab at most. There is room for one decoded update.
+    if (plan.decoded_bytes == 0)
+      builder->fold_together_ = std::clamp<std::size_t>(
+          builder->parts_.slots.count() / 4 / plan.chunk_count, 1, kFoldTogether);
   }
   builder->updates_.reserve(plan.request.max_updates);
   return builder;
 }
 
 CohortBuilder::CohortBuilder(CohortParts parts)
-    : parts_(std::move(parts)), record_(ingest::record_bytes(parts_.plan.row_bytes)) {}
+    : parts_(std::move(parts)), record_(ingest::record_bytes(parts_.plan.row_bytes)) {
+  if (!parts_.plan.request.format.zstd) return;
+  inflater_.emplace();
+  inflated_.resize(parts_.plan.row_bytes);
+}
 
 CohortBuilder::~CohortBuilder() {
   waiting_.clear();
   release_slots();
   parts_.backend.release(codes_);
+  parts_.backend.release(decoded_);
+  parts_.backend.release(model_sum_);
   parts_.backend.release(sum_);
 }
 
@@ -71,7 +86,7 @@ Result<bool> CohortBuilder::add(const ingest::Arrival& arrival) {
     if (arrival.slot != kNoSlot) parts_.slots.give_back(arrival.slot);
     return false;
   }
-  chunk = {arrival.location, arrival.slot, true};
+  chunk = {arrival.location, arrival.slot, header.payload_bytes, true};
   if (chunk.slot != kNoSlot) ++slots_held_;
   ++update.chunks_here;
   const bool whole = update.chunks_here == parts_.plan.chunk_count;
@@ -101,11 +116,20 @@ void CohortBuilder::release_slots() {
     for (Chunk& chunk : update.chunks) give_back(chunk);
 }
 
+bool CohortBuilder::usable_in_slot(const Chunk& chunk, std::uint32_t index) const {
+  return chunk.slot != kNoSlot && parts_.backend.host_visible() &&
+         !ingest::is_deflated(parts_.plan.request.format, codes_of(index, {}).d,
+                              chunk.payload_bytes);
+}
+
 /// Brings the codes of one chunk into backend memory.
 Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte* target) {
   const Chunk& chunk = update.chunks[index];
+  const ChunkFormat format = parts_.plan.request.format;
   const std::size_t d = codes_of(index, {}).d;
-  const std::size_t bytes = payload_bytes(parts_.plan.request.format, d);
+  const std::size_t bytes = chunk.payload_bytes;
+  if (!is_payload_length(format, d, bytes))
+    return {Code::kCorrupt, "record_misfit", "a record of the round is not as long as its codes"};
   ConstBytes payload;
   if (chunk.slot != kNoSlot) {
     payload = parts_.slots.bytes(chunk.slot).subspan(kRecordHeaderBytes, bytes);
@@ -114,53 +138,62 @@ Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte*
                                  MutableBytes(record_).first(ingest::record_bytes(bytes))));
     payload = ConstBytes(record_).subspan(kRecordHeaderBytes, bytes);
   }
+  if (ingest::is_deflated(format, d, bytes)) {
+    const MutableBytes raw = MutableBytes(inflated_).first(payload_bytes(format, d));
+    // Intake inflated the same bytes before it acknowledged them.
+    if (inflater_->inflate(payload, raw) != wire::Reason::kOk)
+      return {Code::kCorrupt, "zstd_invalid", "an acknowledged payload does not inflate"};
+    payload = raw;
+  }
   parts_.backend.upload(target, payload, kernels::Stream::kCopy);
   parts_.backend.wait(parts_.backend.record(kernels::Stream::kCopy));
   return {};
 }
 
-/// Lets a whole update wait for company, or folds it at once where it is not all in slots.
+/// Lets a whole update wait for company, or folds it at once where it cannot be used as it lies in
+/// its slots.
 Status CohortBuilder::enlist(Update& update) {
   const robust::Plan& plan = parts_.plan;
-  const bool here =
-      parts_.backend.host_visible() &&
-      std::ranges::none_of(update.chunks, [](const Chunk& c) { return c.slot == kNoSlot; });
-  if (here) {
+  bool usable = true;
+  for (std::uint32_t c = 0; c < plan.chunk_count; ++c)
+    usable = usable && usable_in_slot(update.chunks[c], c);
+  if (usable) {
     waiting_.push_back(&update);
     if (waiting_.size() >= fold_together_) flush();
     return {};
   }
-  for (std::uint32_t c = 0; c < plan.chunk_count; ++c)
-    MUSTER_TRY(load(update, c, codes_.data + c * plan.row_pitch));
+  std::vector<const std::byte*> rows(plan.chunk_count);
+  for (std::uint32_t c = 0; c < plan.chunk_count; ++c) {
+    std::byte* const target = codes_.data + c * plan.row_pitch;
+    MUSTER_TRY(load(update, c, target));
+    rows[c] = target;
+  }
   Update* const one = &update;
-  fold({&one, 1});
+  fold({&one, 1}, rows);
   return {};
 }
 
 void CohortBuilder::flush() {
   if (waiting_.empty()) return;
-  fold(waiting_);
+  const std::size_t n = waiting_.size();
+  std::vector<const std::byte*> rows(n * parts_.plan.chunk_count);
+  for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
+    for (std::size_t i = 0; i < n; ++i)
+      rows[c * n + i] =
+          parts_.slots.bytes(waiting_[i]->chunks[c].slot).data() + kRecordHeaderBytes;
+  fold(waiting_, rows);
   waiting_.clear();
 }
 
-/// Either all updates are in slots, or there is one and its codes are in codes_.
-void CohortBuilder::fold(std::span<Update* const> updates) {
-  const robust::Plan& plan = parts_.plan;
+/// `rows`: where the codes lie, chunk by chunk.
+void CohortBuilder::fold(std::span<Update* const> updates,
+                         std::span<const std::byte* const> rows) {
   const std::size_t n = updates.size();
-  std::vector<const std::byte*> rows(n * plan.chunk_count);
-  std::vector<kernels::Codes> chunks(plan.chunk_count);
-  std::vector<std::uint32_t> weights(n);
-  for (std::uint32_t c = 0; c < plan.chunk_count; ++c) {
-    const std::span chunk_rows = std::span(rows).subspan(c * n, n);
-    for (std::size_t i = 0; i < n; ++i) {
-      const ingest::SlotIndex slot = updates[i]->chunks[c].slot;
-      const bool in_slot = slot != kNoSlot && parts_.backend.host_visible();
-      chunk_rows[i] = in_slot ? parts_.slots.bytes(slot).data() + kRecordHeaderBytes
-                              : codes_.data + c * plan.row_pitch;
-    }
-    chunks[c] = codes_of(c, chunk_rows);
-  }
-  for (std::size_t i = 0; i < n; ++i) weights[i] = updates[i]->weight;
+  std::vector<kernels::Codes> chunks;
+  std::vector<std::uint32_t> weights;
+  for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
+    chunks.push_back(codes_of(c, rows.subspan(c * n, n)));
+  for (const Update* const update : updates) weights.push_back(update->weight);
   fold_->add(chunks, weights);
   for (Update* const update : updates)
     for (Chunk& chunk : update->chunks) give_back(chunk);
@@ -183,7 +216,7 @@ kernels::Codes CohortBuilder::codes_of(std::uint32_t chunk,
   const std::size_t first = std::size_t{chunk} * request.chunk_coordinates;
   const std::size_t d = std::min<std::size_t>(request.chunk_coordinates, request.dimension - first);
   kernels::Codes codes{request.format, d, rows, {}};
-  if (request.format.codec == Codec::kI8S) {
+  if (has_shared_scales(request.format.codec)) {
     const std::size_t block = std::size_t{1} << request.format.log2_block;
     codes.scale_exponents = std::span<const std::int8_t>(parts_.scale_exponents)
                                 .subspan(first / block, divide_up(d, block));
@@ -237,7 +270,8 @@ class CohortBuilder::Sealed final : public robust::Cohort {
 };
 
 Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const UpdateId> sealed,
-                                                           const ingest::NodeSecret& round_secret) {
+                                                           const ingest::NodeSecret& round_secret,
+                                                           std::uint64_t codec_seed) {
   std::vector<const Update*> updates;
   updates.reserve(sealed.size());
   for (const UpdateId& id : sealed) {
@@ -249,20 +283,25 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
               " of a sealed round; restore the spool from its volume or abandon the round");
     updates.push_back(&found->second);
   }
+  const robust::Plan& plan = parts_.plan;
+  auto* const sum = sum_.as<std::int64_t>();
   Aggregated result;
-  result.sum = sum_.as<std::int64_t>();
-  if (parts_.plan.streaming) {
+  if (plan.streaming) {
     flush();
     // Every whole update is folded. The seal took exactly those.
     if (sealed.size() != complete_)
       return Status(Code::kInternal, "sealed_set_differs",
                     "more updates are whole than were sealed");
     MUSTER_ASSIGN(result.outcome, (*std::move(fold_)).finish());
-    return result;
+  } else {
+    Sealed cohort(*this, std::move(updates), round_secret);
+    MUSTER_ASSIGN(result.outcome, robust::aggregate(plan, parts_.backend, cohort, sum));
   }
-  Sealed cohort(*this, std::move(updates), round_secret);
-  MUSTER_ASSIGN(result.outcome,
-                robust::aggregate(parts_.plan, parts_.backend, cohort, sum_.as<std::int64_t>()));
+  result.sum = sum;
+  if (plan.restores) {
+    result.sum = model_sum_.as<std::int64_t>();
+    robust::restore(plan, parts_.backend, codec_seed, sum, model_sum_.as<std::int64_t>());
+  }
   return result;
 }
 

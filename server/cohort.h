@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ingest/arrival.h"
+#include "ingest/inflate.h"
 #include "ingest/keys.h"
 #include "ingest/slots.h"
 #include "ingest/spool.h"
@@ -26,7 +27,7 @@ struct CohortParts {
   const ingest::Spool& spool;
   ingest::SlotPool& slots;
   const robust::Plan& plan;
-  std::vector<std::int8_t> scale_exponents;  ///< I8S, whole vector
+  std::vector<std::int8_t> scale_exponents;  ///< I8S, I4S: whole vector
   /// Buffered rounds: weights count in robust::kStalenessUnit and fall with staleness.
   std::optional<robust::StalenessWeight> staleness = {};
 };
@@ -56,12 +57,12 @@ class CohortBuilder {
 
   struct Aggregated {
     robust::Outcome outcome;
-    const std::int64_t* sum = nullptr;  ///< backend memory of this builder
+    const std::int64_t* sum = nullptr;  ///< of the model's coordinates; memory of this builder
   };
   /// Runs the rule over exactly the updates `sealed` (ascending). All of them must be whole here:
-  /// kCorrupt / "sealed_update_missing" otherwise.
+  /// kCorrupt / "sealed_update_missing" otherwise. `codec_seed`: as the round's devices were told.
   Result<Aggregated> aggregate(std::span<const UpdateId> sealed,
-                               const ingest::NodeSecret& round_secret);
+                               const ingest::NodeSecret& round_secret, std::uint64_t codec_seed);
 
   /// Host memory of the books for the budget, bytes.
   static std::size_t book_bytes(const robust::Plan& plan);
@@ -71,6 +72,7 @@ class CohortBuilder {
   struct Chunk {
     ingest::RecordLocation location;
     ingest::SlotIndex slot = ingest::kNoSlot;
+    std::uint32_t payload_bytes = 0;
     bool here = false;
   };
   struct Update {
@@ -87,19 +89,25 @@ class CohortBuilder {
   explicit CohortBuilder(CohortParts parts);
   Status load(const Update& update, std::uint32_t chunk, std::byte* target);
   Status enlist(Update& update);
-  void fold(std::span<Update* const> updates);
+  void fold(std::span<Update* const> updates, std::span<const std::byte* const> rows);
   Status keep(Update& update, std::uint32_t chunk);
   kernels::Codes codes_of(std::uint32_t chunk, std::span<const std::byte* const> rows) const;
   std::byte* resident_row(std::uint32_t chunk, std::uint32_t row) const;
+  /// Whether the codes of a chunk can be used where they lie in their slot.
+  bool usable_in_slot(const Chunk& chunk, std::uint32_t index) const;
   void give_back(Chunk& chunk);
 
   CohortParts parts_;
   std::unordered_map<UpdateId, Update, IdHash> updates_;
   std::uint32_t complete_ = 0;
   std::size_t slots_held_ = 0;
-  kernels::Buffer sum_;
+  kernels::Buffer sum_;            ///< of the rule's coordinates
+  kernels::Buffer model_sum_;      ///< of the model's, where they differ
+  kernels::Buffer decoded_;        ///< streaming rules: one decoded update, where codes need it
   kernels::Buffer codes_;          ///< resident codes; or one chunk of all rows; or one update
   std::vector<std::byte> record_;  ///< a spool record being read
+  std::vector<std::byte> inflated_;
+  std::optional<ingest::Inflater> inflater_;
   std::optional<robust::RowFold> fold_;  ///< streaming rules
   std::vector<Update*> waiting_;         ///< whole, every chunk in a slot, not folded yet
   std::size_t fold_together_ = 1;        ///< most of them

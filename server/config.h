@@ -24,7 +24,11 @@ struct TaskConfig {
   std::string model;            ///< a safetensors file to start from
   std::string codec = "i8b";
   std::uint32_t block = 256;          ///< coordinates a scale; power of two
-  std::int32_t scale_exponent = -10;  ///< i8s: value = 2^e * q
+  std::int32_t scale_exponent = -10;  ///< i8s, i4s: value = 2^e * q
+  std::uint32_t bits = 0;             ///< eden, hsq: of a code; topk, randk: of a value; 0: usual
+  std::uint32_t rotation = 65'536;    ///< eden, hsq: coordinates rotated together; power of two
+  double keep = 0.01;                 ///< topk, randk: share of the coordinates
+  std::string entropy = "none";       ///< or "zstd"
   std::uint32_t chunk_coordinates = 65'536;
   std::string rule = "mean";
   robust::RuleParameters rule_parameters;  ///< clip_norm, f, byzantine_share, m, neighbours
@@ -44,6 +48,9 @@ struct TaskConfig {
   std::uint32_t keep_models = 8;   ///< released versions kept on disk
   std::string text;                ///< the TOML it came from, kept in the control store
 };
+
+/// What the keys about the codec say together. Call on a task that was read without problems.
+ChunkFormat chunk_format(const TaskConfig& task);
 
 struct Config {
   std::string data_dir = "muster-data";

@@ -40,25 +40,52 @@ void read_model(Section& section, TaskConfig& task) {
     section.problem("model", "is empty");
 }
 
+bool is_power_of_two(Section& section, std::string_view key, std::uint32_t value) {
+  if (std::has_single_bit(value)) return true;
+  section.problem(key, std::to_string(value) + " is not a power of two");
+  return false;
+}
+
+/// The keys that only some codecs heed.
+void read_packing(Section& section, TaskConfig& task) {
+  section.integer("bits", task.bits, 0, 32);
+  if (section.integer("rotation", task.rotation, kMinBlock, kMaxBlock))
+    is_power_of_two(section, "rotation", task.rotation);
+  if (section.number("keep", task.keep) && !(task.keep > 0 && task.keep <= 1))
+    section.problem("keep", "must be above 0 and at most 1");
+  section.choice("entropy", task.entropy, {"none", "zstd"});
+  if (!section.sound({"codec", "bits", "entropy"})) return;
+  const Codec codec = *parse_codec(task.codec);
+  if (task.bits != 0 && is_rotated(codec) && task.bits > 8)
+    section.problem("bits", task.codec + " codes have 1 to 8 bits");
+  if (task.bits != 0 && is_sparse(codec) && task.bits != 16 && task.bits != 32)
+    section.problem("bits", task.codec + " values have 16 or 32 bits");
+  if (task.bits != 0 && !is_rotated(codec) && !is_sparse(codec))
+    section.problem("bits", task.codec + " takes no bits");
+  if (codec == Codec::kTopK && task.entropy == "zstd")
+    section.problem("entropy", "topk takes none: its positions are coded already");
+}
+
 /// Codec, block and chunk, as far as they are sound together.
 std::optional<ChunkFormat> read_format(Section& section, TaskConfig& task) {
-  section.choice("codec", task.codec, {"f32", "f16", "bf16", "i8b", "i8s"});
-  if (section.integer("block", task.block, kMinBlock, kMaxBlock) &&
-      !std::has_single_bit(task.block))
-    section.problem("block", std::to_string(task.block) + " is not a power of two");
+  section.choice(
+      "codec", task.codec,
+      {"f32", "f16", "bf16", "i8b", "i8s", "i4b", "i4s", "sign1", "topk", "randk", "eden", "hsq"});
+  if (section.integer("block", task.block, kMinBlock, kMaxBlock))
+    is_power_of_two(section, "block", task.block);
   section.integer("scale_exponent", task.scale_exponent, -126, 120);
   section.integer("chunk_coordinates", task.chunk_coordinates, limits::kMinChunkCoordinates,
                   limits::kMaxChunkCoordinates);
-  if (!section.sound({"codec", "block", "chunk_coordinates"})) return std::nullopt;
+  read_packing(section, task);
+  if (!section.sound(
+          {"codec", "block", "chunk_coordinates", "bits", "rotation", "keep", "entropy"}))
+    return std::nullopt;
 
-  ChunkFormat format{*parse_codec(task.codec), 0};
-  if (format.codec == Codec::kI8B || format.codec == Codec::kI8S) {
-    format.log2_block = static_cast<std::uint8_t>(std::countr_zero(task.block));
-    if (task.chunk_coordinates % task.block != 0)
-      section.problem("chunk_coordinates", std::to_string(task.chunk_coordinates) +
-                                               " is not a multiple of block (" +
-                                               std::to_string(task.block) + ")");
-  }
+  const ChunkFormat format = chunk_format(task);
+  if (has_blocks(format.codec) && task.chunk_coordinates % task.block != 0)
+    section.problem("chunk_coordinates", std::to_string(task.chunk_coordinates) +
+                                             " is not a multiple of block (" +
+                                             std::to_string(task.block) + ")");
   if (const std::size_t bytes = payload_bytes(format, task.chunk_coordinates);
       bytes > limits::kPayloadBytes)
     section.problem("chunk_coordinates", "a chunk would be " + std::to_string(bytes) +
@@ -210,6 +237,10 @@ void write_format(Writer& writer, const TaskConfig& task) {
   writer.text("codec", task.codec);
   writer.whole("block", task.block);
   writer.whole("scale_exponent", task.scale_exponent);
+  writer.whole("bits", task.bits);
+  writer.whole("rotation", task.rotation);
+  writer.number("keep", task.keep);
+  writer.text("entropy", task.entropy);
   writer.whole("chunk_coordinates", task.chunk_coordinates);
 }
 
@@ -229,6 +260,24 @@ void write_mode(Writer& writer, const TaskConfig& task) {
 }
 
 }  // namespace
+
+ChunkFormat chunk_format(const TaskConfig& task) {
+  ChunkFormat format{parse_codec(task.codec).value()};
+  format.zstd = task.entropy == "zstd";
+  if (has_blocks(format.codec))
+    format.log2_block = static_cast<std::uint8_t>(std::countr_zero(task.block));
+  if (is_rotated(format.codec)) {
+    constexpr std::uint32_t kUsual = 4;
+    format.log2_block = static_cast<std::uint8_t>(std::countr_zero(task.rotation));
+    format.bits = static_cast<std::uint8_t>(task.bits == 0 ? kUsual : task.bits);
+  }
+  if (is_sparse(format.codec)) {
+    constexpr std::uint32_t kUsual = 32;
+    format.bits = static_cast<std::uint8_t>(task.bits == 0 ? kUsual : task.bits);
+    format.share = std::max(1u, static_cast<std::uint32_t>(std::lround(task.keep * kWholeShare)));
+  }
+  return format;
+}
 
 TaskConfig read_task(Section& section) {
   TaskConfig task;

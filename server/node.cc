@@ -87,13 +87,11 @@ Status Node::open() {
 std::size_t Node::choose_slot_bytes(const std::vector<TaskRow>& known) const {
   std::size_t payload = payload_bytes({Codec::kI8B, 8}, 65'536);
   auto include = [&](const TaskConfig& task) {
-    const auto codec = parse_codec(task.codec);
     std::uint64_t d = task.chunk_coordinates;
     if (task.dimension != 0)
       d = std::min<std::uint64_t>(
           d, divide_up<std::uint64_t>(task.dimension, task.block) * task.block);
-    if (codec)
-      payload = std::max(payload, payload_bytes({*codec, 4}, d));  // 4: the smallest block there is
+    payload = std::max(payload, payload_bytes(chunk_format(task), d));
   };
   for (const TaskConfig& task : config_.tasks) include(task);
   for (const TaskRow& row : known)

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
@@ -46,9 +45,7 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
   const std::uint64_t block = wish.block;
   request.chunk_coordinates = static_cast<std::uint32_t>(std::min<std::uint64_t>(
       wish.chunk_coordinates, divide_up(task->layout_.dimension, block) * block));
-  request.format.codec = parse_codec(wish.codec).value();
-  if (request.format.codec == Codec::kI8B || request.format.codec == Codec::kI8S)
-    request.format.log2_block = static_cast<std::uint8_t>(std::countr_zero(wish.block));
+  request.format = chunk_format(wish);
   request.max_updates = scaled(wish.target_cohort, wish.over_selection);
   request.max_weight = wish.max_weight * (wish.buffered ? robust::kStalenessUnit : 1);
   request.minimum_cohort = wish.minimum_cohort;
@@ -56,7 +53,7 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
   request.optimiser = wish.step.optimiser;
   request.memory_budget = wish.memory_bytes;
   MUSTER_ASSIGN(task->plan_, robust::make_plan(request, parts.backend));
-  if (request.format.codec == Codec::kI8S)
+  if (has_shared_scales(request.format.codec))
     task->scale_exponents_.assign(divide_up(task->layout_.dimension, block),
                                   static_cast<std::int8_t>(wish.scale_exponent));
   if (ingest::record_bytes(task->plan_.row_bytes) > parts.slots.slot_bytes())
@@ -153,6 +150,7 @@ ingest::RoundSpec Task::spec() const {
   spec.chunk_count = plan_.chunk_count;
   spec.format = plan_.request.format;
   spec.scale_exponents = scale_exponents_;
+  spec.codec_seed = codec_seed();
   spec.clip_norm = config_.device_clip_norm;
   spec.value_bound = config_.value_bound;
   spec.max_weight = config_.max_weight;
@@ -187,6 +185,11 @@ Status Task::find_earlier() {
     earlier_.push_back({row.round, row.model_version});
   }
   return {};
+}
+
+/// Devices know it: derived from the round's secret, which it does not give away.
+std::uint64_t Task::codec_seed() const {
+  return ingest::keyed_hash(round_row_.secret, as_bytes("codec seed")).low;
 }
 
 std::size_t Task::host_bytes() const {
@@ -396,7 +399,7 @@ Status Task::seal() {
 Status Task::aggregate() {
   show_state();
   const Nanoseconds start = parts_.clock.now();
-  auto aggregated = cohort_->aggregate(round_row_.sealed, round_row_.secret);
+  auto aggregated = cohort_->aggregate(round_row_.sealed, round_row_.secret, codec_seed());
   Status failure = aggregated.status();
   robust::ModelState next = state_;
   if (failure.ok())

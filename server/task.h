@@ -108,6 +108,7 @@ class Task {
   /// Rounds before the present one whose sealed ids ingest knows.
   RoundNumber remembered_rounds() const;
   ingest::RoundSpec spec() const;
+  std::uint64_t codec_seed() const;
   RoundPolicy policy() const;
   void show_state();
 

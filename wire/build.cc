@@ -43,7 +43,8 @@ struct Writer {
                                 body.chunk_coordinates,
                                 static_cast<std::uint8_t>(body.format.codec),
                                 body.format.log2_block, exponents, body.clip_norm, body.value_bound,
-                                body.max_weight, body.deadline_ms, &terms)
+                                body.max_weight, body.deadline_ms, &terms, body.format.bits,
+                                body.format.share, body.format.zstd, body.codec_seed)
         .Union();
   }
   Offset<void> operator()(const RetryAfter& body) const {

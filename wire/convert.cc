@@ -50,12 +50,11 @@ Reason check_plan(const Assignment& plan, std::size_t exponents) {
   if (plan.chunk_coordinates > limits::kMaxChunkCoordinates) return Reason::kChunkLength;
   if (divide_up<std::uint64_t>(plan.dimension, plan.chunk_coordinates) > limits::kMaxChunks)
     return Reason::kChunkCount;
-  const auto [codec, log2_block] = plan.format;
-  if (static_cast<std::uint8_t>(codec) >= kCodecCount || log2_block >= 32 ||
-      1u << log2_block > limits::kMaxChunkCoordinates)
-    return Reason::kWrongCodec;
+  if (!is_sound(plan.format)) return Reason::kWrongCodec;
   const std::uint64_t blocks =
-      codec == Codec::kI8S ? divide_up(plan.dimension, std::uint64_t{1} << log2_block) : 0;
+      has_shared_scales(plan.format.codec)
+          ? divide_up(plan.dimension, std::uint64_t{1} << plan.format.log2_block)
+          : 0;
   if (exponents != blocks) return Reason::kHeaderMalformed;
   if (!(plan.clip_norm >= 0 && plan.value_bound >= 0 && std::isfinite(plan.clip_norm) &&
         std::isfinite(plan.value_bound)))
@@ -70,13 +69,15 @@ Reason read(const fb::Assignment& from, Assignment& to) {
         .model_version = from.model_version(),
         .dimension = from.dimension(),
         .chunk_coordinates = from.chunk_coordinates(),
-        .format = {static_cast<Codec>(from.codec()), from.log2_block()},
+        .format = {static_cast<Codec>(from.codec()), from.log2_block(), from.code_bits(),
+                   from.zstd(), from.kept_share()},
         .scale_exponents = {},
         .clip_norm = from.clip_norm(),
         .value_bound = from.value_bound(),
         .max_weight = from.max_weight(),
         .deadline_ms = from.deadline_ms(),
-        .terms = to_sha256(*from.terms())};
+        .terms = to_sha256(*from.terms()),
+        .codec_seed = from.codec_seed()};
   const std::size_t exponents = flatbuffers::VectorLength(from.scale_exponents());
   if (const Reason reason = check_plan(to, exponents); reason != Reason::kOk) return reason;
   to.scale_exponents = to_vector(from.scale_exponents());

@@ -47,6 +47,7 @@ struct Assignment {
   std::uint32_t max_weight = 1;
   std::uint32_t deadline_ms = 0;
   Sha256 terms{};
+  std::uint64_t codec_seed = 0;
   bool operator==(const Assignment&) const = default;
 };
 struct RetryAfter {

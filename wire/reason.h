@@ -36,11 +36,13 @@ enum class Reason : std::uint16_t {
   kScaleInvalid = 209,          ///< scale_invalid: NaN, Inf or negative
   kValueNotFinite = 210,        ///< value_not_finite
   kCoordinateOutOfBound = 211,  ///< coordinate_out_of_bound
-  kReservedCode = 212,          ///< reserved_code: int8 -128
+  kReservedCode = 212,          ///< reserved_code: a code or bit that stands for nothing
   kWeightOutOfRange = 213,      ///< weight_out_of_range
   kTermsMismatch = 214,         ///< terms_mismatch
   kModelUnknown = 215,          ///< model_unknown: no such version here
   kNonceZero = 216,             ///< nonce_zero
+  kIndexInvalid = 217,          ///< index_invalid: sparse coordinates out of range or order
+  kZstdInvalid = 218,           ///< zstd_invalid
   // 3xx: who says it
   kNotEnrolled = 300,  ///< not_enrolled
   kRevoked = 301,      ///< revoked

@@ -20,7 +20,8 @@ std::span<const std::uint8_t> field_bytes(fb::Body kind) {
   static constexpr std::uint8_t kHello[] = {2};
   static constexpr std::uint8_t kWelcome[] = {2, 4};
   static constexpr std::uint8_t kCheckIn[] = {4, 8};
-  static constexpr std::uint8_t kAssignment[] = {4, 8, 8, 8, 4, 1, 1, 4, 4, 4, 4, 4, 32};
+  static constexpr std::uint8_t kAssignment[] = {4, 8, 8, 8,  4, 1, 1, 4, 4,
+                                                 4, 4, 4, 32, 1, 4, 1, 8};
   static constexpr std::uint8_t kRetryAfter[] = {4, 2};
   static constexpr std::uint8_t kFetchModel[] = {4, 8, 4};
   static constexpr std::uint8_t kModelChunk[] = {4, 8, 4, 4, 16};

@@ -1,8 +1,9 @@
 // From one code to its value.
 //
 // Coordinate arithmetic (accumulate, kept sums, bounds) sees f32: the exact value for F32, F16,
-// BF16 and I8S, scale * q rounded once to f32 for I8B. Geometry (norms, Gram, distances) sees the
-// real value of the code, which fits f64 for every codec.
+// BF16, SIGN1 and shared scales, scale * q rounded once to f32 for I8B and I4B. Geometry (norms,
+// Gram, distances) sees the real value of the code, which fits f64 for every codec. The value of an
+// HSQ code is an f32 by definition, so that both see the same.
 #pragma once
 
 #include "kernels/cell/cell.h"
@@ -10,10 +11,25 @@
 namespace muster::kernels::cell {
 
 /// The numbers of muster::Codec, repeated so that cells include nothing of the library.
-enum class Coding : uint8_t { kF32 = 0, kF16 = 1, kBF16 = 2, kI8B = 3, kI8S = 4 };
+enum class Coding : uint8_t {
+  kF32 = 0,
+  kF16 = 1,
+  kBF16 = 2,
+  kI8B = 3,
+  kI8S = 4,
+  kI4B = 5,
+  kI4S = 6,
+  kSign1 = 7,
+  kHsq = 11
+};
 
+/// value = scale * q with a small integer q.
 MUSTER_CELL constexpr bool is_integer(Coding coding) {
-  return coding == Coding::kI8B || coding == Coding::kI8S;
+  return coding >= Coding::kI8B && coding <= Coding::kSign1;
+}
+/// The scales are powers of two that all rows of the round share.
+MUSTER_CELL constexpr bool shares_scales(Coding coding) {
+  return coding == Coding::kI8S || coding == Coding::kI4S;
 }
 
 /// Exact; infinities and NaNs stay what they are.
@@ -34,6 +50,21 @@ MUSTER_CELL float decode_i8(float scale, int8_t q) { return scale * static_cast<
 /// The same without rounding: 24 + 8 bits fit f64.
 MUSTER_CELL double decode_i8_exact(float scale, int8_t q) {
   return static_cast<double>(scale) * static_cast<double>(q);
+}
+
+/// q of the low and of the high half of a byte: two's complement of 4 bits.
+MUSTER_CELL int8_t low_code(uint8_t byte) {
+  return static_cast<int8_t>(static_cast<int8_t>(byte << 4) >> 4);
+}
+MUSTER_CELL int8_t high_code(uint8_t byte) {
+  return static_cast<int8_t>(static_cast<int8_t>(byte) >> 4);
+}
+
+/// Level `code` of an HSQ rotation: the product is exact in f64 (24 + 8 bits), the sum is rounded
+/// to f64 and then to f32.
+MUSTER_CELL float hsq_level(float low, float step, uint32_t code) {
+  return static_cast<float>(static_cast<double>(low) +
+                            static_cast<double>(step) * static_cast<double>(code));
 }
 
 /// 2^exponent; exact for every int8 (2^-127 and 2^-128 are subnormal).

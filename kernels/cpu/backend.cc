@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/cpu/expand.h"
 #include "kernels/cpu/level.h"
 #include "kernels/cpu/memory.h"
 #include "kernels/cpu/workers.h"
@@ -19,6 +20,10 @@ static_assert(static_cast<int>(Codec::kF16) == static_cast<int>(cell::Coding::kF
 static_assert(static_cast<int>(Codec::kBF16) == static_cast<int>(cell::Coding::kBF16));
 static_assert(static_cast<int>(Codec::kI8B) == static_cast<int>(cell::Coding::kI8B));
 static_assert(static_cast<int>(Codec::kI8S) == static_cast<int>(cell::Coding::kI8S));
+static_assert(static_cast<int>(Codec::kI4B) == static_cast<int>(cell::Coding::kI4B));
+static_assert(static_cast<int>(Codec::kI4S) == static_cast<int>(cell::Coding::kI4S));
+static_assert(static_cast<int>(Codec::kSign1) == static_cast<int>(cell::Coding::kSign1));
+static_assert(static_cast<int>(Codec::kHsq) == static_cast<int>(cell::Coding::kHsq));
 
 /// Least work worth waking a thread for, in coordinates of one row.
 constexpr std::size_t kGrainCoordinates = 65'536;
@@ -69,6 +74,12 @@ class CpuBackend final : public Backend {
   void window_sum(const WindowSumJob& job, Stream stream) override;
   void gram(const GramJob& job, Stream stream) override;
   void pair_distances(const PairDistanceJob& job, Stream stream) override;
+  void expand(const ExpandJob& job, Stream) override {
+    kernels::expand({kernels_, workers_, scratch_}, job);
+  }
+  void restore(const RestoreJob& job, Stream) override {
+    kernels::restore({kernels_, workers_, scratch_}, job);
+  }
   void step(const StepJob& job, Stream stream) override;
   void relate(const RelateJob& job, Stream stream) override;
   void vote(const VoteJob& job, Stream stream) override;
@@ -99,7 +110,8 @@ class CpuBackend final : public Backend {
 
 ChunkView CpuBackend::view(const Codes& codes) {
   MUSTER_CHECK_OP(codes.format.log2_block, <, 32);
-  if (codes.format.codec == Codec::kI8S) {
+  MUSTER_CHECK(!needs_expansion(codes.format.codec) && codes.format.codec != Codec::kRandK);
+  if (has_shared_scales(codes.format.codec)) {
     const std::size_t block = std::size_t{1} << codes.format.log2_block;
     const std::size_t blocks = divide_up(codes.d, block);
     MUSTER_CHECK_OP(codes.scale_exponents.size(), >=, blocks);
@@ -113,7 +125,8 @@ ChunkView CpuBackend::view(const Codes& codes) {
           codes.n(),
           codes.rows.data(),
           shared_scales_.data(),
-          codes.scale_exponents.data()};
+          codes.scale_exponents.data(),
+          codes.format.bits};
 }
 
 template <class Task>
@@ -310,7 +323,8 @@ void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
 
 std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
   const std::size_t worker =
-      std::max({kept_sum_scratch_bytes(n), window_scratch_bytes(n), kGramScratchBytes});
+      std::max({kept_sum_scratch_bytes(n), window_scratch_bytes(n), kGramScratchBytes,
+                kRotationScratchBytes});
   const std::size_t blocks = canonical::block_count(d);
   return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
          n * sizeof(double) + d * sizeof(float);

@@ -19,8 +19,9 @@ struct ChunkView {
   std::size_t d;
   std::size_t n;
   const std::byte* const* rows;
-  const float* shared_scales;           ///< I8S: 2^e, one a block
-  const std::int8_t* shared_exponents;  ///< I8S: e
+  const float* shared_scales;           ///< I8S, I4S: 2^e, one a block
+  const std::int8_t* shared_exponents;  ///< I8S, I4S: e
+  unsigned bits;                        ///< HSQ: of a code
 };
 
 struct BlockSummary {
@@ -70,6 +71,27 @@ struct WindowView {
   std::size_t rows_capacity;  ///< rows a stage has at most, before or after
   std::uint32_t low, high, keep;
   std::int64_t* target;
+};
+
+/// One rotation of one row of EDEN codes.
+struct EdenView {
+  const std::byte* indices;    ///< packed, of the whole chunk
+  unsigned bits;               ///< of an index
+  std::size_t begin;           ///< first coordinate of the rotation in the chunk
+  unsigned log2_length;        ///< of the rotation
+  std::size_t count;           ///< coordinates that are no padding
+  const float* centroids;      ///< 2^bits
+  const std::uint64_t* signs;  ///< base/codec_random.h
+  float scale;
+};
+
+/// One rotation of a vector of grid sums.
+struct UnrotateView {
+  const std::int64_t* sums;  ///< 2^log2_length
+  unsigned log2_length;
+  std::size_t count;  ///< coordinates that are no padding
+  const std::uint64_t* signs;
+  std::int64_t* target;  ///< `count`
 };
 
 struct StepView {
@@ -123,6 +145,11 @@ struct KernelTable {
                void* scratch);
   /// Squared distance of rows i and j over one block.
   double (*distance)(const ChunkView&, std::size_t i, std::size_t j, std::size_t block);
+  /// values[k] = scale * sign_k * (H c)_k for k < count, c the centroids, H the Hadamard matrix;
+  /// `values` has room for the whole rotation.
+  void (*expand_eden)(const EdenView&, float* values);
+  /// target[k] = round(sign_k * (H sums)_k / sqrt(length)); `scratch`: a double a coordinate.
+  void (*unrotate)(const UnrotateView&, double* scratch);
   /// Coordinates [begin, end).
   void (*sgd)(const StepView&, std::size_t begin, std::size_t end);
   void (*momentum)(const StepView&, std::size_t begin, std::size_t end);

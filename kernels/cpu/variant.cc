@@ -4,6 +4,7 @@
 #include "kernels/cpu/variant/combine.h"
 #include "kernels/cpu/variant/distance.h"
 #include "kernels/cpu/variant/gram.h"
+#include "kernels/cpu/variant/hadamard.h"
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
 #include "kernels/cpu/variant/relate.h"
@@ -20,6 +21,8 @@ const KernelTable kTable = {
     .window_sum = window_sum,
     .gram = gram,
     .distance = distance,
+    .expand_eden = expand_eden,
+    .unrotate = unrotate,
     .sgd = step_sgd,
     .momentum = step_momentum,
     .adam = step_adam,

@@ -124,11 +124,38 @@ T get(const std::vector<std::byte>& row, std::size_t offset) {
   return value;
 }
 
+/// Sets `count` bits from bit `at` on of a payload of zeros.
+void put_bits(std::vector<std::byte>& row, std::size_t at, unsigned count, unsigned bits) {
+  for (unsigned b = 0; b < count; ++b)
+    row[(at + b) / 8] |= static_cast<std::byte>((bits >> b & 1) << ((at + b) % 8));
+}
+
+/// Largest code of an integer codec.
+int largest_code(Codec codec) {
+  if (codec == Codec::kSign1) return 1;
+  return codec == Codec::kI4B || codec == Codec::kI4S ? 7 : 127;
+}
+
+/// Writes integer code q of coordinate k, in the place its codec has for it.
+void put_code(const HostCohort& cohort, std::vector<std::byte>& row, std::size_t k, int q) {
+  const std::size_t codes = 4 * scale_count(cohort.format, cohort.d);
+  switch (cohort.format.codec) {
+    case Codec::kI4B:
+    case Codec::kI4S:
+      return put_bits(row, 8 * codes + 4 * k, 4, static_cast<unsigned>(q) & 15);
+    case Codec::kSign1:
+      return put_bits(row, 8 * codes + k, 1, q > 0 ? 1 : 0);
+    default:
+      return put(row, codes + k, static_cast<std::int8_t>(q));
+  }
+}
+
 std::vector<std::byte> encode_row(const Shape& shape, const HostCohort& cohort, float common,
                                   Random& random) {
   std::vector<float> values(shape.d);
   for (float& value : values) value = draw(shape, common, random);
   std::vector<std::byte> row(payload_bytes(cohort.format, shape.d));
+  const int most = largest_code(shape.codec);
   switch (shape.codec) {
     case Codec::kF32:
       std::memcpy(row.data(), values.data(), row.size());
@@ -140,7 +167,9 @@ std::vector<std::byte> encode_row(const Shape& shape, const HostCohort& cohort, 
       for (std::size_t k = 0; k < shape.d; ++k)
         std::memcpy(&row[2 * k], reinterpret_cast<std::byte*>(&values[k]) + 2, 2);
       break;
-    case Codec::kI8B: {
+    case Codec::kI8B:
+    case Codec::kI4B:
+    case Codec::kSign1: {
       const std::size_t block = std::size_t{1} << cohort.format.log2_block;
       for (std::size_t begin = 0; begin < shape.d; begin += block) {
         const std::size_t end = std::min(begin + block, shape.d);
@@ -150,18 +179,41 @@ std::vector<std::byte> encode_row(const Shape& shape, const HostCohort& cohort, 
         const float scale = draw_scale(shape, greatest, random);
         put(row, begin / block * 4, scale);
         for (std::size_t k = begin; k < end; ++k)
-          put(row, scale_count(cohort.format, shape.d) * 4 + k, quantise(values[k], scale, random));
+          put_code(cohort, row, k, quantise(values[k], scale, random) % (most + 1));
       }
       break;
     }
     case Codec::kI8S:
+    case Codec::kI4S:
       for (std::size_t k = 0; k < shape.d; ++k) {
         const float scale = std::ldexp(1.0f, cohort.exponents[k >> cohort.format.log2_block]);
         const bool any = shape.values == Values::kTies || shape.values == Values::kWild;
-        put(row, k,
-            any ? static_cast<std::int8_t>(random() % 255 - 127)
-                : quantise(values[k], scale, random));
+        const int q =
+            any ? static_cast<int>(random() % 255) - 127 : quantise(values[k], scale, random);
+        put_code(cohort, row, k, q % (most + 1));
       }
+      break;
+    case Codec::kHsq: {
+      const std::size_t block = std::size_t{1} << cohort.format.log2_block;
+      const unsigned levels = 1u << cohort.format.bits;
+      for (std::size_t begin = 0; begin < shape.d; begin += block) {
+        // From the first value of the block up to the second, and what lies between.
+        const float low = values[begin];
+        const float high = values[std::min(begin + 1, shape.d - 1)];
+        float step = std::fabs(high - low) / static_cast<float>(levels);
+        if (shape.values == Values::kLarge) step /= 4;
+        put(row, begin / block * 8, shape.values == Values::kLarge ? low / 2 : low);
+        put(row, begin / block * 8 + 4, step);
+      }
+      const std::size_t head = 64 * rotation_count(cohort.format, shape.d);
+      for (std::size_t k = 0; k < shape.d; ++k)
+        put_bits(row, head + k * cohort.format.bits, cohort.format.bits,
+                 static_cast<unsigned>(random() % levels));
+      break;
+    }
+    case Codec::kTopK:
+    case Codec::kRandK:
+    case Codec::kEden:
       break;
   }
   return row;
@@ -174,14 +226,27 @@ std::string Shape::to_string() const {
                      static_cast<int>(values), grid_bits);
 }
 
+unsigned bits_at(const std::vector<std::byte>& payload, std::size_t at, unsigned count) {
+  unsigned bits = 0;
+  for (unsigned b = 0; b < count; ++b)
+    bits |= (std::to_integer<unsigned>(payload[(at + b) / 8]) >> ((at + b) % 8) & 1) << b;
+  return bits;
+}
+
+bool HostCohort::integer() const { return has_blocks(format.codec); }
+
 float HostCohort::scale(std::size_t i, std::size_t k) const {
   const std::size_t block = k >> format.log2_block;
-  if (format.codec == Codec::kI8S) return std::ldexp(1.0f, exponents[block]);
+  if (has_shared_scales(format.codec)) return std::ldexp(1.0f, exponents[block]);
   return get<float>(rows[i], 4 * block);
 }
 
 std::int8_t HostCohort::code(std::size_t i, std::size_t k) const {
-  return get<std::int8_t>(rows[i], 4 * scale_count(format, d) + k);
+  const std::size_t codes = 4 * scale_count(format, d);
+  if (format.codec == Codec::kSign1) return bits_at(rows[i], 8 * codes + k, 1) != 0 ? 1 : -1;
+  if (largest_code(format.codec) == 127) return get<std::int8_t>(rows[i], codes + k);
+  const auto bits = static_cast<int>(bits_at(rows[i], 8 * codes + 4 * k, 4));
+  return static_cast<std::int8_t>(bits < 8 ? bits : bits - 16);
 }
 
 float HostCohort::value(std::size_t i, std::size_t k) const {
@@ -202,7 +267,22 @@ double HostCohort::exact(std::size_t i, std::size_t k) const {
     }
     case Codec::kI8B:
     case Codec::kI8S:
+    case Codec::kI4B:
+    case Codec::kI4S:
+    case Codec::kSign1:
       return static_cast<double>(scale(i, k)) * code(i, k);
+    case Codec::kHsq: {
+      const std::size_t head = 8 * (k >> format.log2_block);
+      const unsigned q =
+          bits_at(rows[i], 64 * rotation_count(format, d) + k * format.bits, format.bits);
+      const double level = static_cast<double>(get<float>(rows[i], head)) +
+                           static_cast<double>(get<float>(rows[i], head + 4)) * q;
+      return static_cast<double>(static_cast<float>(level));
+    }
+    case Codec::kTopK:
+    case Codec::kRandK:
+    case Codec::kEden:
+      break;
   }
   return 0;
 }
@@ -211,11 +291,15 @@ HostCohort make_cohort(const Shape& shape, Random& random) {
   HostCohort cohort;
   cohort.format.codec = shape.codec;
   cohort.d = shape.d;
-  if (shape.codec == Codec::kI8B || shape.codec == Codec::kI8S) {
+  if (has_blocks(shape.codec) || is_rotated(shape.codec)) {
     constexpr std::uint8_t kBlocks[] = {0, 3, 5, 6, 8, 12, 13};
     cohort.format.log2_block = kBlocks[random() % std::size(kBlocks)];
   }
-  if (shape.codec == Codec::kI8S) {
+  if (is_rotated(shape.codec)) {
+    cohort.format.log2_block = std::max(cohort.format.log2_block, kMinLog2Rotation);
+    cohort.format.bits = static_cast<std::uint8_t>(1 + random() % 8);
+  }
+  if (has_shared_scales(shape.codec)) {
     const bool one = one_in(random, 2);
     cohort.exponents.resize((shape.d >> cohort.format.log2_block) + 1);
     for (std::int8_t& exponent : cohort.exponents)

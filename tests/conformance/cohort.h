@@ -26,6 +26,11 @@ inline constexpr Values kFiniteValues[] = {Values::kNormal, Values::kSubnormal, 
                                            Values::kLarge,  Values::kEqual,     Values::kTies};
 inline constexpr float kBound = 16;
 
+/// The codecs whose coordinates decode one by one: what all operations but expand() take.
+inline constexpr Codec kStripCodecs[] = {Codec::kF32, Codec::kF16,   Codec::kBF16,
+                                         Codec::kI8B, Codec::kI8S,   Codec::kI4B,
+                                         Codec::kI4S, Codec::kSign1, Codec::kHsq};
+
 using Random = std::mt19937_64;
 
 /// What to generate.
@@ -42,10 +47,12 @@ struct HostCohort {
   ChunkFormat format;
   std::size_t d = 0;
   std::vector<std::vector<std::byte>> rows;
-  std::vector<std::int8_t> exponents;  ///< I8S
+  std::vector<std::int8_t> exponents;  ///< I8S, I4S
 
   std::size_t n() const { return rows.size(); }
-  /// Scale of coordinate k in row i (I8B, I8S).
+  /// Codecs that are a scale times a small integer: I8B, I8S, I4B, I4S, SIGN1.
+  bool integer() const;
+  /// Scale of coordinate k in row i, and its integer.
   float scale(std::size_t i, std::size_t k) const;
   std::int8_t code(std::size_t i, std::size_t k) const;
   /// As the coordinate operations see it.
@@ -55,6 +62,9 @@ struct HostCohort {
 };
 
 HostCohort make_cohort(const Shape& shape, Random& random);
+
+/// `count` bits of a payload from bit `at` on, least significant first.
+unsigned bits_at(const std::vector<std::byte>& payload, std::size_t at, unsigned count);
 
 /// A cohort in the memory of a backend; gives it back at the end.
 class DeviceCohort {

@@ -10,10 +10,6 @@ namespace {
 
 using Wide = __int128;
 
-bool integer_codes(const HostCohort& cohort) {
-  return cohort.format.codec == Codec::kI8B || cohort.format.codec == Codec::kI8S;
-}
-
 /// term(k) summed over [begin, end) in the order of kernels/canonical.h for float codecs.
 template <class Term>
 double lane_sum(std::size_t begin, std::size_t end, const Term& term) {
@@ -62,7 +58,7 @@ RowSummary reference_inspect(const HostCohort& cohort, std::size_t row, float bo
   }
   for_each_block(cohort.d, [&](std::size_t begin, std::size_t end) {
     const auto finite = [&](std::size_t k) { return std::isfinite(cohort.value(row, k)); };
-    if (integer_codes(cohort)) {
+    if (cohort.integer()) {
       summary.squared_norm += run_sum(
           cohort, begin, end,
           [&](std::size_t k) { return finite(k) ? cohort.code(row, k) * cohort.code(row, k) : 0; },
@@ -185,12 +181,12 @@ void reference_gram(const HostCohort& cohort, std::span<const float> centre,
   std::vector<std::vector<double>> rows(cohort.n(), std::vector<double>(cohort.d));
   for (std::size_t i = 0; i < cohort.n(); ++i)
     for (std::size_t k = 0; k < cohort.d; ++k)
-      rows[i][k] = integer_codes(cohort) && centre.empty() ? cohort.code(i, k) : centred(i, k);
+      rows[i][k] = cohort.integer() && centre.empty() ? cohort.code(i, k) : centred(i, k);
   for (std::size_t i = 0; i < cohort.n(); ++i)
     for (std::size_t j = i; j < cohort.n(); ++j)
       for_each_block(cohort.d, [&](std::size_t begin, std::size_t end) {
         double sum;
-        if (integer_codes(cohort) && centre.empty()) {
+        if (cohort.integer() && centre.empty()) {
           sum = run_sum(
               cohort, begin, end,
               [&](std::size_t k) { return static_cast<std::int64_t>(rows[i][k] * rows[j][k]); },

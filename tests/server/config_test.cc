@@ -118,6 +118,10 @@ model = "some \"odd\\ name\u0001.safetensors"
 codec = "i8s"
 block = 64
 scale_exponent = -12
+bits = 0
+rotation = 1024
+keep = 0.25
+entropy = "zstd"
 chunk_coordinates = 4096
 rule = "multi_krum"
 byzantine_share = 0.1
@@ -148,6 +152,10 @@ TEST(TaskConfig, EveryKeyIsRead) {
   EXPECT_EQ(task->codec, "i8s");
   EXPECT_EQ(task->block, 64u);
   EXPECT_EQ(task->scale_exponent, -12);
+  EXPECT_EQ(task->bits, 0u);
+  EXPECT_EQ(task->rotation, 1024u);
+  EXPECT_EQ(task->keep, 0.25);
+  EXPECT_EQ(task->entropy, "zstd");
   EXPECT_EQ(task->chunk_coordinates, 4096u);
   EXPECT_EQ(task->rule, "multi_krum");
   EXPECT_EQ(task->rule_parameters.byzantine_share, 0.1);

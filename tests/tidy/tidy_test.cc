@@ -38,7 +38,7 @@ const std::vector<std::pair<std::regex, std::set<std::string>>> kForeign = {
     {std::regex("spdlog/.*"), {"base"}},
     {std::regex("zmq\\.h(pp)?"), {"ingest", "client"}},
     {std::regex("sodium\\.h"), {"ingest", "privacy"}},
-    {std::regex("zstd\\.h"), {"ingest"}},
+    {std::regex("zstd\\.h"), {"ingest", "client"}},
     {std::regex("prometheus/.*"), {"monitoring"}},
     {std::regex("microhttpd\\.h"), {"monitoring"}},
     {std::regex("sqlite3\\.h"), {"server"}},

@@ -54,9 +54,16 @@ Assignment random_assignment(Draw& draw) {
   plan.model_version = draw.u64();
   plan.dimension = 1 + draw.below(100'000);
   plan.chunk_coordinates = static_cast<std::uint32_t>(64 + draw.below(200'000));
-  plan.format = {static_cast<Codec>(draw.below(kCodecCount)),
-                 static_cast<std::uint8_t>(4 + draw.below(15))};
-  if (plan.format.codec == Codec::kI8S)
+  const auto codec = static_cast<Codec>(draw.below(kCodecCount));
+  plan.format = {codec, static_cast<std::uint8_t>(4 + draw.below(is_rotated(codec) ? 13 : 15))};
+  if (is_rotated(codec)) plan.format.bits = static_cast<std::uint8_t>(1 + draw.below(8));
+  if (is_sparse(codec)) {
+    plan.format.bits = draw.below(2) == 0 ? 16 : 32;
+    plan.format.share = static_cast<std::uint32_t>(1 + draw.below(kWholeShare));
+  }
+  plan.format.zstd = codec != Codec::kTopK && draw.below(2) == 0;
+  plan.codec_seed = draw.u64();
+  if (has_shared_scales(codec))
     plan.scale_exponents.resize(
         divide_up<std::size_t>(plan.dimension, std::size_t{1} << plan.format.log2_block), -7);
   plan.clip_norm = static_cast<float>(draw.below(1000)) / 8;
@@ -236,6 +243,15 @@ TEST(Assignment, IsRefusedWhereADeviceCouldNotActOnIt) {
             Reason::kWrongCodec);
   for (const std::uint8_t block : std::initializer_list<std::uint8_t>{19, 32, 64, 255})
     EXPECT_EQ(with([&](auto& a) { a.format.log2_block = block; }), Reason::kWrongCodec);
+  for (const ChunkFormat& bad :
+       {ChunkFormat{Codec::kI8B, 6, 1}, ChunkFormat{Codec::kI8B, 6, 0, false, 1},
+        ChunkFormat{Codec::kEden, 6, 0}, ChunkFormat{Codec::kEden, 6, 9},
+        ChunkFormat{Codec::kHsq, 17, 4}, ChunkFormat{Codec::kHsq, 2, 4},
+        ChunkFormat{Codec::kRandK, 0, 8, false, 100}, ChunkFormat{Codec::kRandK, 0, 32, false, 0},
+        ChunkFormat{Codec::kTopK, 0, 32, false, kWholeShare + 1},
+        ChunkFormat{Codec::kTopK, 0, 32, true, 100}})
+    EXPECT_EQ(with([&](auto& a) { a.format = bad; }), Reason::kWrongCodec)
+        << codec_name(bad.codec) << " " << int{bad.bits};
   EXPECT_EQ(with([](auto& a) { a.scale_exponents = {1}; }), Reason::kHeaderMalformed);
   EXPECT_EQ(with([](auto& a) { a.format.codec = Codec::kI8S; }), Reason::kHeaderMalformed);
   EXPECT_EQ(with([](auto& a) { a.clip_norm = -1; }), Reason::kValueNotFinite);

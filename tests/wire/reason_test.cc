@@ -41,6 +41,8 @@ bool is_enumerator(Reason reason) {
     case Reason::kTermsMismatch:
     case Reason::kModelUnknown:
     case Reason::kNonceZero:
+    case Reason::kIndexInvalid:
+    case Reason::kZstdInvalid:
     case Reason::kNotEnrolled:
     case Reason::kRevoked:
     case Reason::kNotGateway:

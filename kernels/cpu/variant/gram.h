@@ -85,11 +85,13 @@ void gram_values(const ChunkView& view, const float* centre, const GramTile& til
 }
 
 void load_codes(const ChunkView& view, size_t first, size_t rows, Span block, int16_t* panel) {
+  alignas(64) int8_t buffer[canonical::kBlock + 1];
   for (size_t r = 0; r < kGramPanel; ++r) {
     int16_t* codes = panel + r * canonical::kBlock;
     const size_t filled = r < rows ? block.count : 0;
     if (r < rows) {
-      const int8_t* source = integer_row(view, first + r).codes + block.begin;
+      const int8_t* source =
+          code_strip(view, integer_row(view, first + r), block.begin, block.count, buffer);
       for (size_t k = 0; k < filled; ++k) codes[k] = source[k];
     }
     pad_strip(codes, filled, block.count);
@@ -99,7 +101,7 @@ void load_codes(const ChunkView& view, size_t first, size_t rows, Span block, in
 /// Whether all codes of the block share one scale, in all rows. Their sum is then exact at any
 /// grouping, and one long run is much cheaper than many short ones.
 bool one_scale(const ChunkView& view, Span block) {
-  if (view.coding != cell::Coding::kI8S) return false;
+  if (!cell::shares_scales(view.coding)) return false;
   const size_t first = block.begin >> view.log2_block;
   const size_t last = (block.begin + block.count - 1) >> view.log2_block;
   for (size_t b = first + 1; b <= last; ++b)

@@ -86,7 +86,9 @@ int64_t sum_square_codes_checked(const int8_t* codes, size_t count, int32_t fini
 
 void inspect_integers(const ChunkView& view, float bound, bool norms, size_t row, size_t begin,
                       size_t count, BlockSummary* summary) {
+  alignas(64) int8_t buffer[canonical::kBlock + 1];
   const IntegerRow codes = integer_row(view, row);
+  const int8_t* strip = code_strip(view, codes, begin, count, buffer);
   const float greatest = cell::float_of(cell::kInfinityBits - 1);
   const float usual_limit = bound < greatest ? bound : greatest;
   *summary = {0, 0, 0};
@@ -96,10 +98,10 @@ void inspect_integers(const ChunkView& view, float bound, bool norms, size_t row
     const float scale = codes.scales[k >> view.log2_block];
     int64_t squares;
     if (cell::magnitude_bits(scale * 128.0f) <= cell::bits_of(usual_limit)) {
-      squares = norms ? sum_square_codes(codes.codes + k, stop - k) : 0;
+      squares = norms ? sum_square_codes(strip + (k - begin), stop - k) : 0;
     } else {
       squares =
-          sum_square_codes_checked(codes.codes + k, stop - k, greatest_within(scale, greatest),
+          sum_square_codes_checked(strip + (k - begin), stop - k, greatest_within(scale, greatest),
                                    greatest_within(scale, usual_limit), summary);
     }
     if (norms && squares != 0) {  // so that the scale is finite
