@@ -1,6 +1,7 @@
 #include "server/cohort.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -28,12 +29,15 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   if (plan.streaming && plan.decoded_bytes > 0) {
     MUSTER_ASSIGN(builder->decoded_, backend.allocate(plan.decoded_bytes));
   }
-  // One update while it is folded, all updates, or all rows of one chunk.
-  std::size_t rows = plan.request.max_updates;
+  if (robust::uses_previous(plan.request.rule)) {
+    MUSTER_ASSIGN(builder->previous_, backend.allocate(plan.request.dimension * sizeof(float)));
+  }
+  // One update while it is folded, all updates, or those rows of a chunk that are needed at once.
+  std::size_t rows = plan.rows_at_once();
   if (plan.streaming)
     rows = plan.chunk_count;
   else if (plan.resident)
-    rows *= plan.chunk_count;
+    rows = std::size_t{plan.request.max_updates} * plan.chunk_count;
   MUSTER_ASSIGN(builder->codes_, backend.allocate(rows * plan.row_pitch));
   if (plan.streaming) {
     builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>(),
@@ -59,6 +63,7 @@ CohortBuilder::~CohortBuilder() {
   release_slots();
   parts_.backend.release(codes_);
   parts_.backend.release(decoded_);
+  parts_.backend.release(previous_);
   parts_.backend.release(model_sum_);
   parts_.backend.release(sum_);
 }
@@ -179,15 +184,13 @@ void CohortBuilder::flush() {
   std::vector<const std::byte*> rows(n * parts_.plan.chunk_count);
   for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
     for (std::size_t i = 0; i < n; ++i)
-      rows[c * n + i] =
-          parts_.slots.bytes(waiting_[i]->chunks[c].slot).data() + kRecordHeaderBytes;
+      rows[c * n + i] = parts_.slots.bytes(waiting_[i]->chunks[c].slot).data() + kRecordHeaderBytes;
   fold(waiting_, rows);
   waiting_.clear();
 }
 
 /// `rows`: where the codes lie, chunk by chunk.
-void CohortBuilder::fold(std::span<Update* const> updates,
-                         std::span<const std::byte* const> rows) {
+void CohortBuilder::fold(std::span<Update* const> updates, std::span<const std::byte* const> rows) {
   const std::size_t n = updates.size();
   std::vector<kernels::Codes> chunks;
   std::vector<std::uint32_t> weights;
@@ -238,7 +241,8 @@ class CohortBuilder::Sealed final : public robust::Cohort {
  public:
   Sealed(CohortBuilder& builder, std::vector<const Update*> updates,
          const ingest::NodeSecret& round_secret)
-      : builder_(builder), updates_(std::move(updates)), rows_(updates_.size()) {
+      : builder_(builder), updates_(std::move(updates)), all_(updates_.size()) {
+    std::iota(all_.begin(), all_.end(), 0u);
     for (const Update* update : updates_) {
       weights_.push_back(update->weight);
       ranks_.push_back(ingest::keyed_hash(round_secret, object_bytes(update->device)).low);
@@ -247,31 +251,42 @@ class CohortBuilder::Sealed final : public robust::Cohort {
   std::uint32_t size() const override { return static_cast<std::uint32_t>(updates_.size()); }
   std::span<const std::uint32_t> weights() const override { return weights_; }
   std::span<const std::uint64_t> ranks() const override { return ranks_; }
-  Result<kernels::Codes> chunk(std::uint32_t index) override {
+  std::optional<std::uint32_t> trusted() const override {
+    for (std::uint32_t row = 0; row < size(); ++row)
+      if (updates_[row]->device == builder_.parts_.trusted) return row;
+    return std::nullopt;
+  }
+  Result<kernels::Codes> chunk(std::uint32_t index) override { return chunk_of(index, all_); }
+  /// Rows that are not resident are read from the spool, and only these.
+  Result<kernels::Codes> chunk_of(std::uint32_t index,
+                                  std::span<const std::uint32_t> rows) override {
     const robust::Plan& plan = builder_.parts_.plan;
-    for (std::size_t i = 0; i < updates_.size(); ++i) {
-      if (plan.resident) {
-        rows_[i] = builder_.resident_row(index, updates_[i]->row);
-        continue;
-      }
-      std::byte* target = builder_.codes_.data + i * plan.row_pitch;
-      MUSTER_TRY(builder_.load(*updates_[i], index, target));
-      rows_[i] = target;
+    MUSTER_CHECK(plan.resident || rows.size() <= plan.rows_at_once());
+    addresses_.clear();
+    for (const std::uint32_t row : rows) {
+      std::byte* target = builder_.codes_.data + addresses_.size() * plan.row_pitch;
+      if (plan.resident)
+        target = builder_.resident_row(index, updates_[row]->row);
+      else
+        MUSTER_TRY(builder_.load(*updates_[row], index, target));
+      addresses_.push_back(target);
     }
-    return builder_.codes_of(index, rows_);
+    return builder_.codes_of(index, addresses_);
   }
 
  private:
   CohortBuilder& builder_;
   std::vector<const Update*> updates_;
-  std::vector<const std::byte*> rows_;
+  std::vector<std::uint32_t> all_;
+  std::vector<const std::byte*> addresses_;
   std::vector<std::uint32_t> weights_;
   std::vector<std::uint64_t> ranks_;
 };
 
 Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const UpdateId> sealed,
                                                            const ingest::NodeSecret& round_secret,
-                                                           std::uint64_t codec_seed) {
+                                                           std::uint64_t codec_seed,
+                                                           std::span<const float> previous) {
   std::vector<const Update*> updates;
   updates.reserve(sealed.size());
   for (const UpdateId& id : sealed) {
@@ -295,7 +310,12 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
     MUSTER_ASSIGN(result.outcome, (*std::move(fold_)).finish());
   } else {
     Sealed cohort(*this, std::move(updates), round_secret);
-    MUSTER_ASSIGN(result.outcome, robust::aggregate(plan, parts_.backend, cohort, sum));
+    const bool begins_there = previous_.data != nullptr && !previous.empty();
+    if (begins_there)
+      parts_.backend.upload(previous_.data, std::as_bytes(previous), kernels::Stream::kCompute);
+    MUSTER_ASSIGN(result.outcome,
+                  robust::aggregate(plan, parts_.backend, cohort, sum,
+                                    begins_there ? previous_.as<float>() : nullptr));
   }
   result.sum = sum;
   if (plan.restores) {

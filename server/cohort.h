@@ -28,6 +28,7 @@ struct CohortParts {
   ingest::SlotPool& slots;
   const robust::Plan& plan;
   std::vector<std::int8_t> scale_exponents;  ///< I8S, I4S: whole vector
+  std::optional<DeviceHash> trusted = {};    ///< the task's trusted device, if it has one
   /// Buffered rounds: weights count in robust::kStalenessUnit and fall with staleness.
   std::optional<robust::StalenessWeight> staleness = {};
 };
@@ -62,7 +63,8 @@ class CohortBuilder {
   /// Runs the rule over exactly the updates `sealed` (ascending). All of them must be whole here:
   /// kCorrupt / "sealed_update_missing" otherwise. `codec_seed`: as the round's devices were told.
   Result<Aggregated> aggregate(std::span<const UpdateId> sealed,
-                               const ingest::NodeSecret& round_secret, std::uint64_t codec_seed);
+                               const ingest::NodeSecret& round_secret, std::uint64_t codec_seed,
+                               std::span<const float> previous = {});
 
   /// Host memory of the books for the budget, bytes.
   static std::size_t book_bytes(const robust::Plan& plan);
@@ -103,6 +105,7 @@ class CohortBuilder {
   std::size_t slots_held_ = 0;
   kernels::Buffer sum_;            ///< of the rule's coordinates
   kernels::Buffer model_sum_;      ///< of the model's, where they differ
+  kernels::Buffer previous_;       ///< the last aggregate, for rules that begin there
   kernels::Buffer decoded_;        ///< streaming rules: one decoded update, where codes need it
   kernels::Buffer codes_;          ///< resident codes; or one chunk of all rows; or one update
   std::vector<std::byte> record_;  ///< a spool record being read

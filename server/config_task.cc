@@ -6,7 +6,9 @@
 
 #include "base/codec.h"
 #include "base/limits.h"
+#include "server/config_rule.h"
 #include "server/config_text.h"
+#include "server/config_writer.h"
 
 namespace muster::server {
 namespace {
@@ -99,19 +101,6 @@ std::optional<ChunkFormat> read_format(Section& section, TaskConfig& task) {
   return format;
 }
 
-void read_rule(Section& section, TaskConfig& task) {
-  section.text("rule", task.rule);
-  double number = 0;
-  std::uint32_t count = 0;
-  std::string text;
-  auto& parameters = task.rule_parameters;
-  if (section.number("clip_norm", number)) parameters.clip_norm = number;
-  if (section.integer("f", count, 0, limits::kMaxUpdates)) parameters.f = count;
-  if (section.number("byzantine_share", number)) parameters.byzantine_share = number;
-  if (section.integer("m", count, 0, limits::kMaxUpdates)) parameters.m = count;
-  if (section.text("neighbours", text)) parameters.neighbours = text;
-}
-
 void read_step(Section& section, TaskConfig& task) {
   std::string optimiser;
   if (section.choice("optimiser", optimiser, {"sgd", "momentum", "adam"}))
@@ -177,53 +166,6 @@ void read_cohort(Section& section, TaskConfig& task) {
   section.bytes("memory", task.memory_bytes, 0, kMaxWhole);
   section.integer("keep_models", task.keep_models, 1, 1'000'000);
 }
-
-/// The rule must be defined for every cohort a round may close with.
-void check_rule_cohort(Section& section, const TaskConfig& task, const robust::Rule& rule) {
-  // A share is rounded down, so the need does not grow evenly; a window past the minimum shows it.
-  constexpr std::uint32_t kWindow = 65'536;
-  const std::uint32_t last = std::min(task.target_cohort, task.minimum_cohort + kWindow);
-  const robust::FaultBound bound = robust::fault_bound(rule);
-  for (std::uint32_t n = task.minimum_cohort; n <= last; ++n) {
-    const std::uint32_t f = bound.of(n), needed = robust::minimum_cohort(rule, f);
-    if (needed > n)
-      return section.problem("minimum_cohort", robust::to_string(rule) +
-                                                   " with f = " + std::to_string(f) +
-                                                   " needs a cohort of " + std::to_string(needed) +
-                                                   ", a round may have " + std::to_string(n));
-  }
-}
-
-void check_rule(Section& section, const TaskConfig& task, std::optional<ChunkFormat> format) {
-  if (!section.sound({"rule", "clip_norm", "f", "byzantine_share", "m", "neighbours"})) return;
-  const auto rule = robust::parse_rule(task.rule, task.rule_parameters);
-  if (!rule.ok()) return section.problem("rule", std::string(rule.status().message()));
-  if (format)
-    if (const Status status = robust::accepts(*rule, *format); !status.ok())
-      section.problem("codec", std::string(status.message()));
-  if (section.sound({"target_cohort", "minimum_cohort"})) check_rule_cohort(section, task, *rule);
-}
-
-/// "key = value" lines.
-class Writer {
- public:
-  void raw(std::string_view key, std::string_view value) {
-    text_.append(key).append(" = ").append(value).append("\n");
-  }
-  void text(std::string_view key, std::string_view value) { raw(key, toml_string(value)); }
-  template <std::integral T>
-  void whole(std::string_view key, T value) {
-    raw(key, std::to_string(value));
-  }
-  template <std::floating_point T>
-  void number(std::string_view key, T value) {
-    raw(key, number_text(value));
-  }
-  std::string take() { return std::move(text_); }
-
- private:
-  std::string text_;
-};
 
 void write_step(Writer& writer, const robust::StepParameters& step) {
   writer.text("optimiser", robust::optimiser_name(step.optimiser));
@@ -302,13 +244,7 @@ std::string task_text(const TaskConfig& task) {
   else
     writer.text("model", task.model);
   write_format(writer, task);
-  writer.text("rule", task.rule);
-  const auto& parameters = task.rule_parameters;
-  if (parameters.clip_norm) writer.number("clip_norm", *parameters.clip_norm);
-  if (parameters.f) writer.whole("f", *parameters.f);
-  if (parameters.byzantine_share) writer.number("byzantine_share", *parameters.byzantine_share);
-  if (parameters.m) writer.whole("m", *parameters.m);
-  if (parameters.neighbours) writer.text("neighbours", *parameters.neighbours);
+  write_rule(writer, task);
   write_step(writer, task.step);
   write_bounds(writer, task);
   write_mode(writer, task);
@@ -329,13 +265,11 @@ Result<TaskConfig> parse_task(std::string_view text, std::string_view file) {
 }
 
 std::string task_terms(const TaskConfig& task) {
-  const auto rule = robust::parse_rule(task.rule, task.rule_parameters);
-  MUSTER_CHECK(rule.ok());
   Writer writer;
   writer.whole("terms", 1);
   writer.text("task", task.name);
   write_format(writer, task);
-  writer.text("rule", robust::to_string(*rule));
+  writer.text("rule", rule_terms(task));
   write_step(writer, task.step);
   write_bounds(writer, task);
   write_mode(writer, task);

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "server/config_rule.h"
 #include "server/task_metrics.h"
 
 namespace muster::server {
@@ -36,10 +37,15 @@ Task::Task(TaskParts parts, TaskRow row, TaskConfig config)
 Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskConfig config) {
   std::unique_ptr<Task> task(new Task(parts, std::move(row), std::move(config)));
   const TaskConfig& wish = task->config_;
-  MUSTER_ASSIGN(task->rule_, robust::parse_rule(wish.rule, wish.rule_parameters));
+  MUSTER_ASSIGN(RuleChoice choice, choose_rule(wish));
+  task->rule_text_ = rule_text(choice);
   MUSTER_TRY(task->load_model());
   robust::PlanRequest request;
-  request.rule = task->rule_;
+  request.rule = choice.rule;
+  request.pre_steps = std::move(choice.pre_steps);
+  request.sharding = choice.sharding;
+  request.invalid_updates = wish.invalid_updates == "zero" ? robust::InvalidUpdates::kZero
+                                                           : robust::InvalidUpdates::kReject;
   request.dimension = task->layout_.dimension;
   // A chunk longer than the model would only size slots for bytes that never come.
   const std::uint64_t block = wish.block;
@@ -299,6 +305,9 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
 Status Task::feed(const std::vector<RecoveredRecord>& records) {
   if (!cohort_) {
     CohortParts parts{parts_.backend, parts_.spool, parts_.slots, plan_, scale_exponents_};
+    if (!config_.trusted_device.empty())
+      parts.trusted = ingest::device_hash(parts_.control.node_secret(),
+                                          *ingest::parse_key(config_.trusted_device), 0);
     if (config_.buffered) parts.staleness = config_.staleness_weight;
     MUSTER_ASSIGN(cohort_, CohortBuilder::create(std::move(parts)));
   }
@@ -399,7 +408,8 @@ Status Task::seal() {
 Status Task::aggregate() {
   show_state();
   const Nanoseconds start = parts_.clock.now();
-  auto aggregated = cohort_->aggregate(round_row_.sealed, round_row_.secret, codec_seed());
+  auto aggregated =
+      cohort_->aggregate(round_row_.sealed, round_row_.secret, codec_seed(), state_.aggregate);
   Status failure = aggregated.status();
   robust::ModelState next = state_;
   if (failure.ok())
@@ -510,7 +520,7 @@ TaskStatus Task::status() const {
   TaskStatus status;
   status.id = row_.id;
   status.name = row_.name;
-  status.rule = robust::to_string(rule_);
+  status.rule = rule_text_;
   status.codec = config_.codec;
   status.state = std::string(round_ ? phase_name(round_->phase()) : "finished");
   status.round = round_row_.round;

@@ -115,7 +115,7 @@ class Task {
   TaskParts parts_;
   TaskRow row_;
   TaskConfig config_;
-  robust::Rule rule_;
+  std::string rule_text_;
   robust::Plan plan_;
   std::vector<std::int8_t> scale_exponents_;
   std::string terms_;

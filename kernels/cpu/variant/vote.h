@@ -32,16 +32,18 @@ void vote_codes(const int8_t* __restrict codes, size_t count, bool reversed,
 /// A scale times any code but 0 keeps its sign, unless the scale is 0 or the product not finite.
 void vote_integers(const ChunkView& view, size_t row, size_t begin, size_t end, int8_t* votes) {
   const IntegerRow codes = integer_row(view, row);
+  alignas(64) int8_t buffer[kVoteStrip + 1];
+  const int8_t* strip = code_strip(view, codes, begin, end - begin, buffer);
   float values[64];
   for (size_t k = begin; k < end;) {
     const size_t stop = run_end(view, k, end);
     const float scale = codes.scales[k >> view.log2_block];
     if (cell::magnitude_bits(scale * 128.0f) < cell::kInfinityBits) {
-      if (scale != 0) vote_codes(codes.codes + k, stop - k, scale < 0, votes + (k - begin));
+      if (scale != 0) vote_codes(strip + (k - begin), stop - k, scale < 0, votes + (k - begin));
     } else {
       for (size_t first = k; first < stop; first += 64) {
         const size_t count = stop - first < 64 ? stop - first : 64;
-        decode_run(scale, codes.codes + first, count, values);
+        decode_run(scale, strip + (first - begin), count, values);
         vote_values(values, count, votes + (first - begin));
       }
     }
