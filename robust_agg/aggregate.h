@@ -38,8 +38,8 @@ class RowFold {
   };
   /// A few updates at once, which costs less than one by one: row i of chunks[c] is chunk c of the
   /// update of weights[i]. An invalid update adds nothing; where it is taken as zero, its weight
-  /// counts. Codes that have to be decoded first come one update a call. Their memory may be reused when the call returns; the result is good until the next
-  /// call.
+  /// counts. Codes that have to be decoded first come one update a call. Their memory may be reused
+  /// when the call returns; the result is good until the next call.
   std::span<const Added> add(std::span<const kernels::Codes> chunks,
                              std::span<const std::uint32_t> weights);
   Added add(std::span<const kernels::Codes> chunks, std::uint32_t weight) {

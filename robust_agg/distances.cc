@@ -46,8 +46,7 @@ double relative_error(const Execution& run, const Gram& gram) {
   // A backend adds at most 4096 coordinates by themselves, in some order, and then those sums
   // (kernels/canonical.h); the last term covers the roundings of products, scales and norms.
   constexpr std::uint64_t kBlock = 4096;
-  const std::uint64_t blocks_of_chunk =
-      divide_up<std::uint64_t>(run.plan.rule_chunk, kBlock);
+  const std::uint64_t blocks_of_chunk = divide_up<std::uint64_t>(run.plan.rule_chunk, kBlock);
   const double additions =
       static_cast<double>(kBlock + blocks_of_chunk * run.plan.chunk_count + 16);
   return 4 * additions * 0x1p-53;

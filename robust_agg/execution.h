@@ -24,8 +24,8 @@ kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
                              const kernels::Codes& sent, float* decoded,
                              std::vector<const std::byte*>& addresses);
 
-/// The rows of a cohort that passed the input contract, as the rules take them; where the task takes
-/// invalid updates as zero, all rows, with zeros in the place of those that did not.
+/// The rows of a cohort that passed the input contract, as the rules take them; where the task
+/// takes invalid updates as zero, all rows, with zeros in the place of those that did not.
 class ValidRows {
  public:
   /// Looks at every chunk of every row once.

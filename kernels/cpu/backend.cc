@@ -322,9 +322,8 @@ void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
 }
 
 std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
-  const std::size_t worker =
-      std::max({kept_sum_scratch_bytes(n), window_scratch_bytes(n), kGramScratchBytes,
-                kRotationScratchBytes});
+  const std::size_t worker = std::max({kept_sum_scratch_bytes(n), window_scratch_bytes(n),
+                                       kGramScratchBytes, kRotationScratchBytes});
   const std::size_t blocks = canonical::block_count(d);
   return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
          n * sizeof(double) + d * sizeof(float);

@@ -13,9 +13,13 @@ RoundSpec plain_round(Codec codec, std::uint32_t chunk_coordinates, std::uint32_
   spec.dimension = std::uint64_t{chunk_coordinates} * chunk_count;
   spec.chunk_coordinates = chunk_coordinates;
   spec.chunk_count = chunk_count;
-  spec.format = {codec,
-                 static_cast<std::uint8_t>(codec == Codec::kI8B || codec == Codec::kI8S ? 6 : 0)};
-  if (codec == Codec::kI8S)
+  spec.format = {codec, static_cast<std::uint8_t>(has_blocks(codec) || is_rotated(codec) ? 6 : 0)};
+  if (is_rotated(codec)) spec.format.bits = 3;
+  if (is_sparse(codec)) {
+    spec.format.bits = 32;
+    spec.format.share = kWholeShare / 10;
+  }
+  if (has_shared_scales(codec))
     spec.scale_exponents.assign(divide_up<std::uint64_t>(spec.dimension, 64), -7);
   auto model = std::make_shared<PublishedModel>();
   model->version = 5;
@@ -37,7 +41,7 @@ RoundSpec small_round(Codec codec) {
   auto model = std::make_shared<PublishedModel>(*spec.model);
   model->values.resize(spec.dimension);
   spec.model = std::move(model);
-  if (codec == Codec::kI8S) spec.scale_exponents.resize(5);
+  if (has_shared_scales(codec)) spec.scale_exponents.resize(5);
   return spec;
 }
 
@@ -66,6 +70,43 @@ std::vector<std::byte> random_payload(const RoundSpec& spec, std::uint32_t chunk
         store(payload, 4 * b, static_cast<float>(1 + random() % 100) * 1e-3f);
       for (std::size_t k = 4 * scales; k < payload.size(); ++k)
         payload[k] = static_cast<std::byte>(static_cast<int>(random() % 255) - 127);
+      break;
+    }
+    case Codec::kI4B:
+    case Codec::kI4S:
+    case Codec::kSign1: {
+      const std::size_t scales = scale_count(spec.format, d);
+      for (std::size_t b = 0; b < scales; ++b)
+        store(payload, 4 * b, static_cast<float>(1 + random() % 100) * 1e-3f);
+      const bool nibbles = spec.format.codec != Codec::kSign1;
+      for (std::size_t k = 4 * scales; k < payload.size(); ++k)
+        payload[k] = static_cast<std::byte>(nibbles ? random() % 8 << 4 | random() % 8 : random());
+      // Whole bytes only: the chunks of the fixtures have an even number of coordinates.
+      if (!nibbles && d % 8 != 0) payload.back() &= static_cast<std::byte>((1u << d % 8) - 1);
+      break;
+    }
+    case Codec::kTopK: {
+      const auto k = static_cast<std::uint32_t>(kept_count(spec.format, d) - random() % 2);
+      payload.assign(kTopKHeadBytes + 5 * k, std::byte{1});  // every other coordinate
+      store(payload, 0, k);
+      store(payload, 4, std::uint32_t{0});
+      for (std::size_t j = 0; j < k; ++j) store(payload, 8 + 4 * j, value());
+      break;
+    }
+    case Codec::kRandK:
+      for (std::size_t k = 0; k < payload.size() / 4; ++k) store(payload, 4 * k, value());
+      break;
+    case Codec::kEden:
+    case Codec::kHsq: {
+      const bool eden = spec.format.codec == Codec::kEden;
+      for (std::byte& byte : payload) byte = static_cast<std::byte>(random());
+      for (std::size_t r = 0; r < rotation_count(spec.format, d); ++r) {
+        if (!eden) store(payload, 8 * r, value() / 2);
+        store(payload, eden ? 8 + 4 * r : 8 * r + 4, static_cast<float>(random() % 100) * 1e-3f);
+      }
+      const std::size_t bits = rotated_length(spec.format, d) * spec.format.bits;
+      if (bits % 8 != 0) payload.back() &= static_cast<std::byte>((1u << bits % 8) - 1);
+      break;
     }
   }
   return payload;

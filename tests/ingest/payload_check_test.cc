@@ -134,7 +134,7 @@ TEST(CheckPayload, HonestPayloadsOfEveryCodecPass) {
     for (std::uint32_t chunk = 0; chunk < 3; ++chunk) {
       const std::size_t d = spec.coordinates_of(chunk);
       const std::vector<std::int8_t> exponents(
-          spec.format.codec == Codec::kI8S ? divide_up<std::size_t>(d, 64) : 0, -7);
+          has_shared_scales(spec.format.codec) ? divide_up<std::size_t>(d, 64) : 0, -7);
       EXPECT_EQ(check_payload(spec.format, d, kBound, exponents, random_payload(spec, chunk, 9)),
                 Reason::kOk)
           << codec_name(Codec{codec});

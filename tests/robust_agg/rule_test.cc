@@ -171,5 +171,26 @@ TEST(Rule, RefusesFormatsThatDoNotExist) {
   EXPECT_EQ(accepts(Krum{}, {static_cast<Codec>(9), 0}).reason(), "rule_codec");
 }
 
+TEST(Accepts, KeepsPrivateMasksFromRulesTheyWouldFool) {
+  const ChunkFormat topk{Codec::kTopK, 0, 32, false, 655};
+  const ChunkFormat randk{Codec::kRandK, 0, 32, false, 655};
+  EXPECT_TRUE(accepts(Mean{}, topk).ok());
+  EXPECT_TRUE(accepts(ClippedMean{1}, topk).ok());
+  for (const Rule& rule : {Rule(Median{}), Rule(TrimmedMean{}), Rule(Krum{}), Rule(MultiKrum{})}) {
+    const Status status = accepts(rule, topk);
+    EXPECT_EQ(status.reason(), "rule_codec") << rule_name(rule);
+    EXPECT_NE(status.message().find("randk"), std::string::npos) << "names the way out";
+    EXPECT_TRUE(accepts(rule, randk).ok()) << rule_name(rule);
+    for (const Codec codec : {Codec::kI4B, Codec::kI4S, Codec::kSign1})
+      EXPECT_TRUE(accepts(rule, {codec, 8}).ok()) << codec_name(codec);
+    for (const Codec codec : {Codec::kEden, Codec::kHsq})
+      EXPECT_TRUE(accepts(rule, {codec, 16, 4}).ok()) << codec_name(codec);
+  }
+  EXPECT_EQ(accepts(Mean{}, {Codec::kEden, 16, 9}).reason(), "rule_codec");
+  EXPECT_EQ(accepts(Mean{}, {Codec::kHsq, 17, 4}).reason(), "rule_codec");
+  EXPECT_EQ(accepts(Mean{}, {Codec::kRandK, 0, 32, false, 0}).reason(), "rule_codec");
+  EXPECT_EQ(accepts(Mean{}, {Codec::kI8B, 6, 4}).reason(), "rule_codec");
+}
+
 }  // namespace
 }  // namespace muster::robust
