@@ -1,7 +1,6 @@
 #include "robust_agg/aggregate.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/codec_random.h"
@@ -114,33 +113,37 @@ Result<std::uint32_t> ValidRows::trusted() const {
     return Status(Code::kInvalid, "trusted_missing",
                   "the rule needs the update of the task's trusted device; it did not take part");
   const auto found = std::lower_bound(positions_.begin(), positions_.end(), *position);
-  const bool here = found != positions_.end() && *found == *position;
-  if (!here || (!zeroed_.empty() && zeroed_[static_cast<std::size_t>(found - positions_.begin())]))
+  if (found == positions_.end() || *found != *position)
     return Status(Code::kInvalid, "trusted_invalid",
                   "the update of the task's trusted device is not finite or out of bound");
-  return static_cast<std::uint32_t>(found - positions_.begin());
+  const auto row = static_cast<std::uint32_t>(found - positions_.begin());
+  if (!zeroed_.empty() && zeroed_[row])
+    return Status(Code::kInvalid, "trusted_invalid",
+                  "the update of the task's trusted device is not finite or out of bound");
+  return row;
+}
+
+kernels::Codes ValidRows::with_zeros(kernels::Codes codes, std::span<const std::uint32_t> rows) {
+  if (zeroed_.empty()) return codes;
+  addresses_.assign(codes.rows.begin(), codes.rows.end());
+  for (std::size_t k = 0; k < addresses_.size(); ++k)
+    if (zeroed_[rows.empty() ? k : rows[k]]) addresses_[k] = zeros_->data();
+  codes.rows = addresses_;
+  return codes;
 }
 
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
-  if (zeroed_.empty() && n() == cohort_->size()) {
-    MUSTER_ASSIGN(const kernels::Codes codes, cohort_->chunk(index));
-    return take(codes);
-  }
-  all_.resize(n());
-  std::iota(all_.begin(), all_.end(), 0u);
-  return chunk(index, all_);
+  const bool all = n() == cohort_->size();
+  MUSTER_ASSIGN(const kernels::Codes codes,
+                all ? cohort_->chunk(index) : cohort_->chunk_of(index, positions_));
+  return take(with_zeros(codes, {}));
 }
 
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index, std::span<const std::uint32_t> rows) {
   wanted_.clear();
   for (const std::uint32_t row : rows) wanted_.push_back(positions_[row]);
-  MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk_of(index, wanted_));
-  if (zeroed_.empty()) return take(codes);
-  addresses_.assign(codes.rows.begin(), codes.rows.end());
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (zeroed_[rows[i]]) addresses_[i] = zeros_->data();
-  codes.rows = addresses_;
-  return take(codes);
+  MUSTER_ASSIGN(const kernels::Codes codes, cohort_->chunk_of(index, wanted_));
+  return take(with_zeros(codes, rows));
 }
 
 namespace {
@@ -155,11 +158,8 @@ Status run_passes(const Execution& run, Outcome& outcome) {
   return average_by_trust(run, outcome);
 }
 
-Status run_rule(const Execution& run, Outcome& outcome) {
-  const Rule& rule = run.plan.request.rule;
-  if (!run.plan.request.pre_steps.empty() || std::holds_alternative<Mda>(rule))
-    return run_mixed(run, outcome);
-  switch (shape_of(rule)) {
+Status run_plain(const Execution& run, Outcome& outcome) {
+  switch (shape_of(run.plan.request.rule)) {
     case Shape::kRow:
       return fold_rows(run, outcome);
     case Shape::kPasses:
@@ -167,11 +167,10 @@ Status run_rule(const Execution& run, Outcome& outcome) {
     case Shape::kCoordinate:
       return sum_kept(run, outcome);
     case Shape::kGram:
-      break;
+      return std::holds_alternative<Caf>(run.plan.request.rule) ? filter_by_covariance(run, outcome)
+                                                                : average_selected(run, outcome);
   }
-  if (std::holds_alternative<Bulyan>(rule)) return elect_and_trim(run, outcome);
-  if (std::holds_alternative<Caf>(rule)) return filter_by_covariance(run, outcome);
-  return average_selected(run, outcome);
+  return {};
 }
 
 }  // namespace
@@ -197,7 +196,14 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
                       std::to_string(needed) + " valid updates; " + std::to_string(outcome.n) +
                       " of " + std::to_string(cohort.size()) + " are valid");
 
-  MUSTER_TRY(run_rule({plan, backend, rows, outcome.f, sum, previous}, outcome));
+  const Execution run{plan, backend, rows, outcome.f, sum, previous};
+  if (!steps.empty() || std::holds_alternative<Mda>(rule)) {
+    MUSTER_TRY(run_mixed(run, outcome));
+  } else if (std::holds_alternative<Bulyan>(rule)) {
+    MUSTER_TRY(elect_and_trim(run, outcome));
+  } else {
+    MUSTER_TRY(run_plain(run, outcome));
+  }
   if (outcome.invalid > 0)
     outcome.chosen +=
         ", " + std::to_string(outcome.invalid) + " invalid updates " +

@@ -13,7 +13,7 @@ namespace muster::robust {
 struct Cloud {
   std::uint32_t n = 0;
   std::vector<double> distances;      ///< n x n, squared; symmetric, 0 on the diagonal
-  std::vector<double> squared_norms;  ///< n: squared distances from the origin
+  std::vector<double> squared_norms;  ///< n: squared distances from the origin, wherever that is
 
   double distance(std::uint32_t i, std::uint32_t j) const {
     return distances[std::size_t{i} * n + j];

@@ -27,6 +27,15 @@ std::vector<double> distances_to(const Cloud& cloud, const std::vector<double>& 
   return weighted;
 }
 
+/// sum h(r) over the distances, which no Weiszfeld step raises: h(r) = r, below the smoothing s
+/// (r^2 + s^2) / 2s.
+double smoothed_sum(const std::vector<double>& distances, double smoothing) {
+  double sum = 0;
+  for (const double r : distances)
+    sum += r > smoothing ? r : (r * r + smoothing * smoothing) / (2 * smoothing);
+  return sum;
+}
+
 }  // namespace
 
 std::vector<std::uint32_t> krum_rows(const Cloud& cloud, const KrumParameters& parameters) {
@@ -41,32 +50,33 @@ std::vector<std::uint32_t> krum_rows(const Cloud& cloud, const KrumParameters& p
   return rows;
 }
 
-std::vector<double> geometric_median_coefficients(const Cloud& cloud, double smoothing,
-                                                  std::uint32_t iterations, double tolerance) {
+std::vector<double> geometric_median_coefficients(const Cloud& cloud, const GeometricMedian& rule) {
+  const double smoothing = rule.smoothing;
   MUSTER_CHECK(smoothing > 0);
-  std::vector<double> coefficients(cloud.n), distances = distances_to(cloud, coefficients);
-  double objective = std::accumulate(distances.begin(), distances.end(), 0.0);
-  for (std::uint32_t step = 0; step < iterations; ++step) {
+  const double first = rule.start == Start::kMean ? 1.0 / cloud.n : 0;
+  std::vector<double> coefficients(cloud.n, first), distances = distances_to(cloud, coefficients);
+  double before = smoothed_sum(distances, smoothing);
+  for (std::uint32_t step = 0; step < rule.iterations; ++step) {
     double total = 0;
     for (std::uint32_t i = 0; i < cloud.n; ++i)
       total += coefficients[i] = smoothing / std::max(smoothing, distances[i]);
     for (double& coefficient : coefficients) coefficient /= total;
+    if (step + 1 == rule.iterations) break;
     distances = distances_to(cloud, coefficients);
-    const double before = objective;
-    objective = std::accumulate(distances.begin(), distances.end(), 0.0);
-    if (before - objective <= tolerance * before && step > 0 && tolerance > 0) break;
+    const double after = smoothed_sum(distances, smoothing);
+    if (rule.tolerance > 0 && before - after <= rule.tolerance * after) break;
+    before = after;
   }
   return coefficients;
 }
 
-std::vector<double> centred_clipping_coefficients(const Cloud& cloud, double tau,
-                                                  std::uint32_t iterations) {
-  MUSTER_CHECK(tau > 0);
+std::vector<double> centred_clipping_coefficients(const Cloud& cloud, const CentredClipping& rule) {
+  MUSTER_CHECK(rule.tau > 0);
   const double n = cloud.n;
   std::vector<double> coefficients(cloud.n);
-  for (std::uint32_t step = 0; step < iterations; ++step) {
+  for (std::uint32_t step = 0; step < rule.iterations; ++step) {
     std::vector<double> factors = distances_to(cloud, coefficients);
-    for (double& factor : factors) factor = clip_factor(factor, tau);
+    for (double& factor : factors) factor = clip_factor(factor, rule.tau);
     const double kept = 1 - std::accumulate(factors.begin(), factors.end(), 0.0) / n;
     for (std::uint32_t i = 0; i < cloud.n; ++i)
       coefficients[i] = kept * coefficients[i] + factors[i] / n;

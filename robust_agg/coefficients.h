@@ -20,16 +20,12 @@ KrumParameters krum_parameters(const Rule& rule, std::uint32_t n, std::uint32_t 
 /// The m rows of least (score, index), ascending.
 std::vector<std::uint32_t> krum_rows(const Cloud& cloud, const KrumParameters& parameters);
 
-/// Smoothed Weiszfeld from the origin (Pillutla et al. 2022): z = sum b_i x_i / sum b_i with
-/// b_i = 1 / max(smoothing, |z - x_i|), at most `iterations` times, until a step lowers the sum of
-/// distances by less than the share `tolerance`. The coefficients add up to 1.
-std::vector<double> geometric_median_coefficients(const Cloud& cloud, double smoothing,
-                                                  std::uint32_t iterations, double tolerance);
+/// The rule from the origin of the cloud, or from its mean, every row weighing 1. The coefficients
+/// add up to 1.
+std::vector<double> geometric_median_coefficients(const Cloud& cloud, const GeometricMedian& rule);
 
-/// Centred clipping from the origin (Karimireddy et al. 2021): v += (1 / n) sum (x_i - v)
-/// min(1, tau / |x_i - v|), `iterations` times. What the coefficients lack to 1 stays at the
-/// origin.
-std::vector<double> centred_clipping_coefficients(const Cloud& cloud, double tau,
-                                                  std::uint32_t iterations);
+/// The rule from the origin of the cloud, every row weighing 1. What the coefficients lack to 1
+/// stays at the origin.
+std::vector<double> centred_clipping_coefficients(const Cloud& cloud, const CentredClipping& rule);
 
 }  // namespace muster::robust

@@ -52,7 +52,7 @@ double relative_error(const Execution& run, const Gram& gram) {
   return 4 * additions * 0x1p-53;
 }
 
-Result<std::vector<double>> measure(const Execution& run, std::span<const Pair> pairs) {
+Result<std::vector<double>> measure_pairs(const Execution& run, std::span<const Pair> pairs) {
   std::vector<std::uint32_t> flat;
   flat.reserve(2 * pairs.size());
   for (const Pair& pair : pairs) flat.insert(flat.end(), {pair.i, pair.j});
@@ -76,7 +76,7 @@ Status MeasuredDistances::require(std::vector<Pair> pairs) {
   for (std::size_t first = 0; first < pairs.size(); first += kPairsPerPass) {
     const auto some =
         std::span(pairs).subspan(first, std::min(kPairsPerPass, pairs.size() - first));
-    MUSTER_ASSIGN(const std::vector<double> distances, measure(run_, some));
+    MUSTER_ASSIGN(const std::vector<double> distances, measure_pairs(run_, some));
     for (std::size_t k = 0; k < some.size(); ++k) known_.emplace(key(some[k]), distances[k]);
   }
   return {};
@@ -106,7 +106,7 @@ Result<std::vector<double>> all_distances(const Execution& run) {
     for (std::uint32_t j = i + 1; j < n; ++j) {
       pairs.push_back({i, j});
       if (pairs.size() < kPairsPerPass && (i + 2 < n || j + 1 < n)) continue;
-      MUSTER_ASSIGN(const std::vector<double> distances, measure(run, pairs));
+      MUSTER_ASSIGN(const std::vector<double> distances, measure_pairs(run, pairs));
       for (std::size_t k = 0; k < pairs.size(); ++k)
         all[pairs[k].i * n + pairs[k].j] = all[pairs[k].j * n + pairs[k].i] = distances[k];
       pairs.clear();

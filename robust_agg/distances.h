@@ -40,7 +40,7 @@ inline Pair ordered(std::uint32_t i, std::uint32_t j) { return {std::min(i, j), 
 inline constexpr std::size_t kPairsPerPass = std::size_t{1} << 20;
 
 /// Direct squared distances, the same on every backend; one pass over the cohort.
-Result<std::vector<double>> measure(const Execution& run, std::span<const Pair> pairs);
+Result<std::vector<double>> measure_pairs(const Execution& run, std::span<const Pair> pairs);
 
 /// Direct distances, each measured once.
 class MeasuredDistances {

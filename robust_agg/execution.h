@@ -49,6 +49,8 @@ class ValidRows {
   ValidRows(const Plan& plan, kernels::Backend& backend, Cohort& cohort)
       : plan_(&plan), backend_(&backend), cohort_(&cohort) {}
   kernels::Codes take(const kernels::Codes& sent);
+  /// The chunk of the given rows, or of all if there are none, with zeros where they belong.
+  kernels::Codes with_zeros(kernels::Codes codes, std::span<const std::uint32_t> rows);
 
   const Plan* plan_;
   kernels::Backend* backend_;
@@ -57,7 +59,7 @@ class ValidRows {
   std::vector<const std::byte*> decoded_addresses_;
   std::vector<std::uint32_t> positions_;
   std::vector<double> squared_norms_;
-  std::vector<std::uint32_t> all_, wanted_;  ///< for chunk(); kept for their memory
+  std::vector<std::uint32_t> wanted_;
   std::vector<const std::byte*> addresses_;
   std::uint32_t invalid_ = 0;
   std::vector<bool> zeroed_;           ///< one a row; empty if none is

@@ -39,7 +39,7 @@ class DirectScores {
       std::sort(pairs.begin(), pairs.end());
       pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
       pairs_measured_ += pairs.size();
-      MUSTER_ASSIGN(const std::vector<double> distances, measure(run_, pairs));
+      MUSTER_ASSIGN(const std::vector<double> distances, measure_pairs(run_, pairs));
       const std::size_t first = done - neighbours.size();
       for (std::size_t k = 0; k < neighbours.size(); ++k) {
         std::vector<double> values;
@@ -102,15 +102,7 @@ Result<Selection> select(const Execution& run, const KrumParameters& parameters)
 }  // namespace
 
 Status average_rows(const Execution& run, std::span<const std::uint32_t> rows, Outcome& outcome) {
-  const std::vector<double> factors(rows.size(), 1.0);
-  const std::vector<std::int64_t> weights(rows.size(), 1);
-  for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
-    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c, rows));
-    run.backend.accumulate(
-        {codes, factors, weights, run.plan.grid_bits, run.sum + chunk_begin(run.plan, c)},
-        kernels::Stream::kCompute);
-    finish_jobs(run.backend);
-  }
+  MUSTER_TRY(add_rows(run, rows));
   outcome.divisor = static_cast<double>(rows.size());
   for (const std::uint32_t row : rows) outcome.selected.push_back(run.rows.positions()[row]);
   return {};

@@ -38,12 +38,21 @@ std::vector<std::uint32_t> rank_order(const ValidRows& rows) {
   return order;
 }
 
+/// Whether `sum` holds the previous aggregate, and that is the origin of the cloud.
+bool starts_at_previous(const Execution& run) {
+  return uses_previous(run.plan.request.rule) && run.previous != nullptr;
+}
+
 Result<Cloud> cloud_of(const Execution& run, std::span<const std::uint32_t> order,
                        bool with_distances) {
   const std::uint32_t n = run.rows.n();
   Cloud cloud{n, {}, {}};
-  for (const std::uint32_t row : order)
-    cloud.squared_norms.push_back(run.rows.squared_norms()[row]);
+  std::vector<double> squared_norms(run.rows.squared_norms().begin(),
+                                    run.rows.squared_norms().end());
+  if (starts_at_previous(run)) {
+    MUSTER_ASSIGN(squared_norms, begin_at(run, Start::kPrevious));
+  }
+  for (const std::uint32_t row : order) cloud.squared_norms.push_back(squared_norms[row]);
   if (!with_distances) return cloud;
   MUSTER_ASSIGN(const std::vector<double> distances, all_distances(run));
   cloud.distances.reserve(distances.size());
@@ -127,6 +136,35 @@ Status sum_window(const Execution& run, const Mixed& mixed, const Window& window
   return {};
 }
 
+/// sum = sum factors[i] * x_i, or, with the start v in `sum` already, v + round((sum factors[i] *
+/// x_i
+/// - v sum factors[i]) / n).
+Status add_up(const Execution& run, std::span<const std::uint32_t> rows,
+              std::span<const double> factors) {
+  const bool from_start = starts_at_previous(run);
+  const double pull = std::accumulate(factors.begin(), factors.end(), 0.0);
+  MUSTER_ASSIGN(
+      const ScopedBuffer buffer,
+      ScopedBuffer::allocate(run.backend,
+                             from_start ? chunk_length(run.plan, 0) * sizeof(std::int64_t) : 0));
+  const std::vector<std::int64_t> weights(rows.size(), 1);
+  for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
+    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c, rows));
+    std::int64_t* const sum = run.sum + chunk_begin(run.plan, c);
+    std::int64_t* const target = from_start ? buffer.as<std::int64_t>() : sum;
+    if (from_start)
+      run.backend.fill_zero(buffer.data(), codes.d * sizeof(std::int64_t),
+                            kernels::Stream::kCompute);
+    run.backend.accumulate({codes, factors, weights, run.plan.grid_bits, target},
+                           kernels::Stream::kCompute);
+    if (from_start)
+      run.backend.merge({target, pull, static_cast<double>(run.rows.n()), sum, codes.d},
+                        kernels::Stream::kCompute);
+    finish_jobs(run.backend);
+  }
+  return {};
+}
+
 /// Adds the updates up by the coefficients of the mixed rows. The coefficients of the updates add
 /// up to 1 at most, and are multiplied by n, so that roundings shrink with the division.
 Status combine(const Execution& run, const Mixed& mixed, std::vector<double> coefficients,
@@ -142,15 +180,8 @@ Status combine(const Execution& run, const Mixed& mixed, std::vector<double> coe
     rows.push_back(mixed.order[place]);
     factors.push_back(n * coefficients[place] * mixed.factors[place]);
   }
-  const std::vector<std::int64_t> weights(rows.size(), 1);
-  for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
-    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c, rows));
-    run.backend.accumulate(
-        {codes, factors, weights, run.plan.grid_bits, run.sum + chunk_begin(run.plan, c)},
-        kernels::Stream::kCompute);
-    finish_jobs(run.backend);
-  }
-  outcome.divisor = n;
+  MUSTER_TRY(add_up(run, rows, factors));
+  outcome.divisor = starts_at_previous(run) ? 1 : n;
   std::sort(rows.begin(), rows.end());
   for (const std::uint32_t row : rows) outcome.selected.push_back(run.rows.positions()[row]);
   return {};
@@ -193,6 +224,12 @@ Status run_mixed(const Execution& run, Outcome& outcome) {
                              outcome));
   } else if (std::holds_alternative<Mda>(rule)) {
     MUSTER_TRY(average_mixed(run, mixed, tightest_rows(mixed.cloud, run.f), outcome));
+  } else if (const auto* median = std::get_if<GeometricMedian>(&rule)) {
+    MUSTER_TRY(combine(run, mixed, geometric_median_coefficients(mixed.cloud, *median), outcome));
+    outcome.selected.clear();  // all rows count, more or less
+  } else if (const auto* clipping = std::get_if<CentredClipping>(&rule)) {
+    MUSTER_TRY(combine(run, mixed, centred_clipping_coefficients(mixed.cloud, *clipping), outcome));
+    outcome.selected.clear();
   } else if (std::holds_alternative<Bulyan>(rule)) {
     MUSTER_TRY(trim_elected(run, mixed, outcome));
   } else {

@@ -68,7 +68,7 @@ Status check_numbers(const PlanRequest& request) {
 Status check_cohort(const PlanRequest& request) {
   if (request.sharding)
     return check_shards(*request.sharding, request.rule, request.minimum_cohort,
-                        request.max_updates);
+                        request.max_updates, request.pre_steps);
   const auto& steps = request.pre_steps;
   const Rule& rule = request.rule;
   const bool only_counts = steps.empty() && fault_bound(rule).count;
@@ -88,8 +88,12 @@ Status check_cohort(const PlanRequest& request) {
 Status check_subsets(const PlanRequest& request) {
   if (!std::holds_alternative<Mda>(request.rule)) return {};
   for (std::uint32_t n = request.minimum_cohort; n <= request.max_updates; ++n) {
-    const std::uint32_t f = fault_bound(request.rule).of(n);
-    const std::uint32_t rows = rows_after(request.pre_steps, n);
+    std::uint32_t f = fault_bound(request.rule).of(n), whole = n;
+    if (request.sharding) {
+      MUSTER_ASSIGN(const Shards shards, make_shards(*request.sharding, request.rule, n));
+      f = shards.f, whole = shards.largest;
+    }
+    const std::uint32_t rows = rows_after(request.pre_steps, whole);
     if (subset_count(rows, f) > kMostSubsets)
       return Status(Code::kInvalid, "too_many_subsets",
                     to_string(request.rule) + " over " + std::to_string(rows) +
@@ -153,7 +157,7 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
     memory.push_back({"optimiser", (has_second_moment(request.optimiser) ? 8 : 4) * d});
   if (uses_previous(request.rule)) memory.push_back({"previous aggregate", 4 * d});
   if (request.sharding) memory.push_back({"shard sum", 8 * plan.rule_dimension});
-  if (needs_chunk_sum(request.rule))
+  if (needs_chunk_sum(request.rule) || (uses_previous(request.rule) && !request.pre_steps.empty()))
     memory.push_back({"chunk sum", sizeof(std::int64_t) * plan.rule_chunk});
   const std::size_t n = plan.streaming ? 1 : plan.rows_at_once();
   if (shape_of(request.rule) == Shape::kGram)

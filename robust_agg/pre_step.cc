@@ -118,6 +118,12 @@ int place_of(const PreStep& step) {
   return kPlaces[step.index()];
 }
 
+/// Whether a rule works on rows or distances that are not those of single updates.
+bool sees_rows_together(const Rule& rule) {
+  return !uses_trusted(rule) && !std::holds_alternative<Cge>(rule) &&
+         !std::holds_alternative<Caf>(rule) && !std::holds_alternative<SignMajority>(rule);
+}
+
 std::string number_text(double value) {
   char text[32];
   const auto [end, error] = std::to_chars(text, text + sizeof text, value);
@@ -164,6 +170,13 @@ Status accepts(std::span<const PreStep> steps, const Rule& rule) {
   if (steps.empty()) return {};
   if (std::holds_alternative<ClippedMean>(rule))
     return refuse("clipped_mean takes no pre-steps: write clipping before mean");
+  if (!sees_rows_together(rule))
+    return refuse(std::string(rule_name(rule)) +
+                  " takes no pre-steps: it does not see mixed updates");
+  if (uses_previous(rule) && place_of(steps[0]) == 0)
+    return refuse(std::string(name_of(steps[0])) + " cannot go before a " +
+                  std::string(rule_name(rule)) +
+                  " that starts at the previous aggregate: write start = \"zero\"");
   for (std::size_t i = 1; i < steps.size(); ++i)
     if (place_of(steps[i]) <= place_of(steps[i - 1]))
       return refuse(
@@ -183,6 +196,16 @@ std::uint32_t minimum_cohort(std::span<const PreStep> steps, const Rule& rule, s
       needed = (needed - 1) * buckets->size + 1;
   }
   return needed;
+}
+
+std::vector<PreStep> with_faults(std::vector<PreStep> steps, std::uint32_t f) {
+  for (PreStep& step : steps)
+    std::visit(
+        [f](auto& any) {
+          if constexpr (requires { any.f; }) any.f = FaultBound{f, 0};
+        },
+        step);
+  return steps;
 }
 
 std::uint32_t rows_after(std::span<const PreStep> steps, std::uint32_t n) {
@@ -206,7 +229,8 @@ std::string to_string(std::span<const PreStep> steps, const Rule& rule) {
 }
 
 bool needs_distances(std::span<const PreStep> steps, const Rule& rule) {
-  return shape_of(rule) == Shape::kGram ||
+  return shape_of(rule) == Shape::kGram || std::holds_alternative<GeometricMedian>(rule) ||
+         std::holds_alternative<CentredClipping>(rule) ||
          std::any_of(steps.begin(), steps.end(), [](const PreStep& step) {
            return std::holds_alternative<NeighbourMixing>(step);
          });

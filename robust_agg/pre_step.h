@@ -17,7 +17,7 @@ struct Clipping {
   double clip_norm = 1;
 };
 /// Clips the floor(2 f (n - f) / n) longest updates to the norm of the longest one left (Allouah et
-/// al. 2025, "Adaptive robust clipping").
+/// al. 2025, "Adaptive gradient clipping").
 struct AdaptiveClipping {
   FaultBound f;
 };
@@ -49,6 +49,8 @@ Status accepts(std::span<const PreStep> steps, const Rule& rule);
 /// the rule must bear as many among fewer rows.
 /// `n`: the cohort shares of faulty updates are taken of.
 std::uint32_t minimum_cohort(std::span<const PreStep> steps, const Rule& rule, std::uint32_t n);
+/// The same steps with f as their fault bound.
+std::vector<PreStep> with_faults(std::vector<PreStep> steps, std::uint32_t f);
 /// Rows the rule sees of n updates.
 std::uint32_t rows_after(std::span<const PreStep> steps, std::uint32_t n);
 

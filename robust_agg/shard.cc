@@ -51,22 +51,25 @@ class Part final : public Cohort {
   std::vector<std::uint32_t> wanted_;
 };
 
-/// Rows of each shard, ascending: consecutive ones in the order of ranks.
-std::vector<std::vector<std::uint32_t>> deal(const Cohort& cohort, std::uint32_t count) {
+/// All rows in the order of their ranks.
+std::vector<std::uint32_t> by_rank(const Cohort& cohort) {
   std::vector<std::uint32_t> order(cohort.size());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
     return std::pair(cohort.ranks()[a], a) < std::pair(cohort.ranks()[b], b);
   });
-  std::vector<std::vector<std::uint32_t>> shards(count);
-  for (std::uint64_t shard = 0; shard < count; ++shard) {
-    const auto begin = order.begin() + static_cast<std::ptrdiff_t>(shard * order.size() / count);
-    const auto end =
-        order.begin() + static_cast<std::ptrdiff_t>((shard + 1) * order.size() / count);
-    shards[shard].assign(begin, end);
-    std::sort(shards[shard].begin(), shards[shard].end());
-  }
-  return shards;
+  return order;
+}
+
+/// Rows of shard `index` of `count`, ascending.
+std::vector<std::uint32_t> shard_rows(const std::vector<std::uint32_t>& order, std::uint64_t index,
+                                      std::uint64_t count) {
+  const auto at = [&](std::uint64_t shard) {
+    return order.begin() + static_cast<std::ptrdiff_t>(shard * order.size() / count);
+  };
+  std::vector<std::uint32_t> rows(at(index), at(index + 1));
+  std::sort(rows.begin(), rows.end());
+  return rows;
 }
 
 }  // namespace
@@ -84,15 +87,16 @@ std::uint32_t faulty_in_shard(std::uint32_t n, std::uint32_t faulty, std::uint32
     return static_cast<double>(faulty - k) * static_cast<double>(drawn - k) /
            (static_cast<double>(k + 1) * static_cast<double>(good - drawn + k + 1));
   };
-  std::vector<double> above;  // P(middle), P(middle + 1), ...
+  constexpr double kNothing = 1e-60;  // all that follows is far below any failure asked for
+  std::vector<double> above;          // P(middle), P(middle + 1), ...
   double probability = 1, total = 0;
   for (std::uint32_t k = middle;; ++k) {
     above.push_back(probability);
-    if (k == most || probability == 0) break;
+    if (k == most || probability < kNothing) break;
     probability *= up(k);
   }
   probability = 1;
-  for (std::uint32_t k = middle; k > least && probability > 0; --k) {
+  for (std::uint32_t k = middle; k > least && probability > kNothing; --k) {
     probability /= up(k - 1);
     total += probability;
   }
@@ -105,7 +109,8 @@ std::uint32_t faulty_in_shard(std::uint32_t n, std::uint32_t faulty, std::uint32
   return middle;  // more than failure allows is below: the bound is at the mode already
 }
 
-Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint32_t n) {
+Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint32_t n,
+                           std::span<const PreStep> steps) {
   MUSTER_CHECK_OP(n, >=, 1u);
   Shards shards;
   shards.count = divide_up(n, sharding.size);
@@ -113,7 +118,9 @@ Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint
   shards.largest = divide_up(n, shards.count);
   const std::uint32_t faulty = FaultBound{std::nullopt, sharding.byzantine_share}.of(n);
   shards.f = faulty_in_shard(n, faulty, shards.largest, shards.count, sharding.failure);
-  const std::uint32_t needed = std::max(minimum_cohort(rule, shards.f), 2 * shards.f + 1);
+  const auto with_f = with_faults(std::vector<PreStep>(steps.begin(), steps.end()), shards.f);
+  const std::uint32_t needed =
+      std::max(minimum_cohort(with_f, with_faults(rule, shards.f), n), 2 * shards.f + 1);
   if (shards.smallest < needed)
     return Status(Code::kInvalid, "shard_bound",
                   std::to_string(n) + " updates, " + std::to_string(faulty) +
@@ -126,13 +133,13 @@ Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint
 }
 
 Status check_shards(const Sharding& sharding, const Rule& rule, std::uint32_t minimum_cohort,
-                    std::uint32_t max_updates) {
+                    std::uint32_t max_updates, std::span<const PreStep> steps) {
   // Between two multiples of the size the number of shards is the same and they only grow, so the
   // hardest cohorts are those just past a multiple, and least of them the first ones. A cohort this
   // does not find is refused when it is aggregated.
   constexpr std::uint64_t kOneByOne = 1024;
   const auto sound = [&](std::uint64_t n) {
-    return make_shards(sharding, rule, static_cast<std::uint32_t>(n)).status();
+    return make_shards(sharding, rule, static_cast<std::uint32_t>(n), steps).status();
   };
   const std::uint64_t last = std::min<std::uint64_t>(minimum_cohort + kOneByOne, max_updates);
   for (std::uint64_t n = minimum_cohort; n <= last; ++n) MUSTER_TRY(sound(n));
@@ -178,19 +185,21 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
                                  std::int64_t* sum, const float* previous) {
   if (cohort.size() == 0)
     return Status(Code::kInvalid, "cohort_too_small", "a sharded rule needs at least one update");
-  MUSTER_ASSIGN(const Shards shards,
-                make_shards(*plan.request.sharding, plan.request.rule, cohort.size()));
+  MUSTER_ASSIGN(const Shards shards, make_shards(*plan.request.sharding, plan.request.rule,
+                                                 cohort.size(), plan.request.pre_steps));
   Plan part_plan = plan;
   part_plan.request.sharding.reset();
   part_plan.request.rule = with_faults(plan.request.rule, shards.f);
+  part_plan.request.pre_steps = with_faults(plan.request.pre_steps, shards.f);
   const auto d = static_cast<std::size_t>(plan.rule_dimension);
   MUSTER_ASSIGN(const ScopedBuffer part_sum,
                 ScopedBuffer::allocate(backend, d * sizeof(std::int64_t)));
   Outcome outcome;
   std::string first;
-  for (std::vector<std::uint32_t>& rows : deal(cohort, shards.count)) {
-    Part part(cohort, std::move(rows));
-    if (!first.empty())
+  const std::vector<std::uint32_t> order = by_rank(cohort);
+  for (std::uint32_t shard = 0; shard < shards.count; ++shard) {
+    Part part(cohort, shard_rows(order, shard, shards.count));
+    if (shard > 0)
       backend.fill_zero(part_sum.data(), d * sizeof(std::int64_t), kernels::Stream::kCompute);
     MUSTER_ASSIGN(const Outcome result,
                   aggregate(part_plan, backend, part, part_sum.as<std::int64_t>(), previous));
@@ -200,7 +209,7 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
     outcome.invalid += result.invalid;
     for (const std::uint32_t position : result.selected)
       outcome.selected.push_back(part.row(position));
-    if (first.empty()) first = result.chosen;
+    if (shard == 0) first = result.chosen;
   }
   finish_jobs(backend);
   std::sort(outcome.selected.begin(), outcome.selected.end());

@@ -12,8 +12,9 @@ namespace {
 /// The rule must be defined for every cohort a round may close with.
 void check_rule_cohort(Section& section, const TaskConfig& task, const RuleChoice& choice) {
   if (choice.sharding) {
-    if (const Status status = robust::check_shards(*choice.sharding, choice.rule,
-                                                   task.minimum_cohort, task.target_cohort);
+    if (const Status status =
+            robust::check_shards(*choice.sharding, choice.rule, task.minimum_cohort,
+                                 task.target_cohort, choice.pre_steps);
         !status.ok())
       section.problem("shard_size", std::string(status.message()));
     return;
@@ -83,9 +84,6 @@ Result<RuleChoice> choose_rule(const TaskConfig& task) {
   MUSTER_ASSIGN(choice.rule, robust::parse_rule(task.rule, task.rule_parameters));
   MUSTER_ASSIGN(choice.sharding, robust::parse_sharding(choice.rule, task.rule_parameters));
   MUSTER_ASSIGN(choice.pre_steps, robust::parse_pre_steps(task.pre_steps, choice.rule));
-  if (choice.sharding && !choice.pre_steps.empty())
-    return Status(Code::kInvalid, "pre_step",
-                  "pre-steps do not go with shard_size: a shard is a cohort of its own");
   return choice;
 }
 

@@ -32,22 +32,23 @@ const Subject kSubjects[] = {
     {Phocas{faulty(3)}},
     {Bulyan{faulty(1)}},
     {Mda{faulty(2)}},
+    {GeometricMedian{0.01, 6, 1e-6}},
+    {CentredClipping{2, 3}},
+    {Cge{faulty(2)}},
+    {Caf{faulty(2)}},
+    {SignMajority{}},
     {TrimmedMean{faulty(1)}, {AdaptiveClipping{faulty(1)}, Bucketing{2}}},
     {Median{}, {NeighbourMixing{faulty(3)}}},
     {Krum{faulty(2)}, {NeighbourMixing{faulty(2)}}},
     {MultiKrum{faulty(0), 2}, {Clipping{1.5}, Bucketing{2}}},
     {Mda{faulty(1)}, {Bucketing{2}, NeighbourMixing{faulty(1)}}},
     {Bulyan{faulty(1)}, {NeighbourMixing{faulty(2)}}},
-    {GeometricMedian{0.01, 6, 1e-6}},
-    {CentredClipping{2, 3}},
-    {Cge{faulty(2)}},
-    {Caf{faulty(2)}},
-    {SignMajority{}},
+    {GeometricMedian{0.01, 6, 1e-6}, {NeighbourMixing{faulty(2)}}},
+    {CentredClipping{2, 3, Start::kZero}, {AdaptiveClipping{faulty(1)}, Bucketing{2}}},
 };
 
-/// Whether a result lies on the grid of sums of inputs, which are powers of two apart.
+/// Whether a result is a sum of inputs. Norms and distances that are not exact add chunk by chunk.
 bool exact_sums(const Conditions& conditions) {
-  // Norms and distances that are not exact add chunk by chunk.
   return conditions.pre_steps.empty() && !std::holds_alternative<ClippedMean>(conditions.rule) &&
          !std::holds_alternative<GeometricMedian>(conditions.rule) &&
          !std::holds_alternative<CentredClipping>(conditions.rule);

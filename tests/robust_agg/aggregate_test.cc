@@ -164,8 +164,8 @@ TEST(Aggregate, ClippedMeanWeighsClippedUpdates) {
 TEST(Aggregate, OrderRulesAndDistanceRulesIgnoreWeights) {
   for (const Rule& rule : kEveryRule) {
     if (uses_weights(rule)) continue;
-    EXPECT_EQ(run({.rule = rule}, kHonest).sum,
-              run({.rule = rule, .max_weight = 9, .weights = {1, 9, 1, 2, 9, 3}}, kHonest).sum)
+    EXPECT_EQ(run({.rule = rule}, kHonest).values,
+              run({.rule = rule, .max_weight = 9, .weights = {1, 9, 1, 2, 9, 3}}, kHonest).values)
         << to_string(rule);
   }
 }

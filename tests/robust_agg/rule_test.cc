@@ -160,7 +160,8 @@ TEST(Rule, DeclaresShapeWeightsAndSensitivity) {
   EXPECT_THAT(std::string(sensitivity(CentredClipping{})), HasSubstr("iterations * tau / n"));
   EXPECT_THAT(std::string(sensitivity(TrimmedMean{})), HasSubstr("C / (n - 2f)"));
   for (const Rule& rule :
-       {Rule(Mean{}), Rule(ClippedMean{}), Rule(Median{}), Rule(Krum{}), Rule(MultiKrum{})})
+       {Rule(Mean{}), Rule(ClippedMean{}), Rule(Median{}), Rule(Krum{}), Rule(MultiKrum{}),
+        Rule(Meamed{}), Rule(Phocas{}), Rule(Bulyan{}), Rule(Mda{})})
     EXPECT_THAT(std::string(sensitivity(rule)), HasSubstr("none"));
 }
 

@@ -63,7 +63,7 @@ inline Plan plan_for(const Conditions& conditions, std::size_t n, std::size_t d,
   plan.request.pre_steps = conditions.pre_steps;
   plan.request.invalid_updates = conditions.invalid_updates;
   plan.streaming =
-      shape_of(rule) == Shape::kRow && conditions.pre_steps.empty() && !conditions.sharding;
+      shape_of(rule) == Shape::kRow && !conditions.sharding && conditions.pre_steps.empty();
   return plan;
 }
 
