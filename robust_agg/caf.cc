@@ -36,11 +36,21 @@ double dot(const double* a, const double* b, std::size_t n) {
   return sum;
 }
 
+/// A symmetric matrix times a vector. Row by row, so that entries of the result lie side by side.
 std::vector<double> product(const Square& matrix, const std::vector<double>& vector) {
-  std::vector<double> result(matrix.n());
-  for (std::size_t i = 0; i < matrix.n(); ++i)
-    result[i] = dot(matrix[i], vector.data(), matrix.n());
+  const std::size_t n = matrix.n();
+  std::vector<double> result(n);
+  double* __restrict sums = result.data();
+  for (std::size_t j = 0; j < n; ++j) {
+    const double* __restrict row = matrix[j];
+    const double factor = vector[j];
+    for (std::size_t i = 0; i < n; ++i) sums[i] += factor * row[i];
+  }
   return result;
+}
+
+void scale_each(std::vector<double>& vector, const std::vector<double>& factors) {
+  for (std::size_t i = 0; i < vector.size(); ++i) vector[i] *= factors[i];
 }
 
 /// A number in [-1, 1) that looks random and belongs to the rank (splitmix64).
@@ -64,12 +74,17 @@ struct Eigen {
   std::vector<double> vector;  ///< of length 1; its sign means nothing
 };
 
-/// The greatest eigenvalue of a positive semidefinite matrix and a vector of it.
-Eigen greatest_eigen(const Square& matrix, std::vector<double> start) {
+/// The greatest eigenvalue of the positive semidefinite matrix with entries roots[i] matrix[i][j]
+/// roots[j], and a vector of it.
+Eigen greatest_eigen(const Square& matrix, const std::vector<double>& roots,
+                     std::vector<double> start) {
   Eigen eigen{0, std::move(start)};
   normalise(eigen.vector);
   for (int products = 0; products < kMaxProducts; ++products) {
-    std::vector<double> next = product(matrix, eigen.vector);
+    std::vector<double> next = eigen.vector;
+    scale_each(next, roots);
+    next = product(matrix, next);
+    scale_each(next, roots);
     eigen.value = normalise(next);
     if (eigen.value == 0) return eigen;
     double same = 0, opposite = 0;
@@ -91,7 +106,7 @@ Square centred(const Square& gram, const std::vector<double>& shares) {
   Square result(n);
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t j = 0; j < n; ++j)
-      result[i][j] = (gram[i][j] - to_mean[i]) - (to_mean[j] - mean_square);
+      result[i][j] = (gram[i][j] + mean_square) - (to_mean[i] + to_mean[j]);
   return result;
 }
 
@@ -116,19 +131,17 @@ Filtered filter(const Square& gram, std::uint32_t f, const std::vector<double>& 
       shares[i] = weights[i] / total;
       roots[i] = std::sqrt(shares[i]);
     }
-    // The covariance sum shares[i] (x_i - mean)(x_i - mean)^T has the eigenvalues of this matrix,
-    // and an eigenvector a of it stands for the direction sum roots[i] a_i (x_i - mean).
+    // The covariance sum shares[i] (x_i - mean)(x_i - mean)^T has the eigenvalues of the centred
+    // Gram matrix between the roots of the shares, and an eigenvector a of that stands for the
+    // direction sum roots[i] a_i (x_i - mean).
     const Square around = centred(gram, shares);
-    Square scaled(n);
-    for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t j = 0; j < n; ++j) scaled[i][j] = roots[i] * around[i][j] * roots[j];
-    Eigen eigen = greatest_eigen(scaled, start);
+    Eigen eigen = greatest_eigen(around, roots, start);
     best.steps = step;
     if (eigen.value < best.variance) {
       best.variance = eigen.value;
       best.weights = weights;
     }
-    for (std::size_t i = 0; i < n; ++i) eigen.vector[i] *= roots[i];
+    scale_each(eigen.vector, roots);
     std::vector<double> scores = product(around, eigen.vector);
     double greatest = 0;  // of those that still weigh, so that each step removes one
     for (std::size_t i = 0; i < n; ++i) {

@@ -51,22 +51,25 @@ class Part final : public Cohort {
   std::vector<std::uint32_t> wanted_;
 };
 
-/// Rows of each shard, ascending: consecutive ones in the order of ranks.
-std::vector<std::vector<std::uint32_t>> deal(const Cohort& cohort, std::uint32_t count) {
+/// All rows in the order of their ranks.
+std::vector<std::uint32_t> by_rank(const Cohort& cohort) {
   std::vector<std::uint32_t> order(cohort.size());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
     return std::pair(cohort.ranks()[a], a) < std::pair(cohort.ranks()[b], b);
   });
-  std::vector<std::vector<std::uint32_t>> shards(count);
-  for (std::uint64_t shard = 0; shard < count; ++shard) {
-    const auto begin = order.begin() + static_cast<std::ptrdiff_t>(shard * order.size() / count);
-    const auto end =
-        order.begin() + static_cast<std::ptrdiff_t>((shard + 1) * order.size() / count);
-    shards[shard].assign(begin, end);
-    std::sort(shards[shard].begin(), shards[shard].end());
-  }
-  return shards;
+  return order;
+}
+
+/// Rows of shard `index` of `count`, ascending.
+std::vector<std::uint32_t> shard_rows(const std::vector<std::uint32_t>& order, std::uint64_t index,
+                                      std::uint64_t count) {
+  const auto at = [&](std::uint64_t shard) {
+    return order.begin() + static_cast<std::ptrdiff_t>(shard * order.size() / count);
+  };
+  std::vector<std::uint32_t> rows(at(index), at(index + 1));
+  std::sort(rows.begin(), rows.end());
+  return rows;
 }
 
 }  // namespace
@@ -188,9 +191,10 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
                 ScopedBuffer::allocate(backend, d * sizeof(std::int64_t)));
   Outcome outcome;
   std::string first;
-  for (std::vector<std::uint32_t>& rows : deal(cohort, shards.count)) {
-    Part part(cohort, std::move(rows));
-    if (!first.empty())
+  const std::vector<std::uint32_t> order = by_rank(cohort);
+  for (std::uint32_t shard = 0; shard < shards.count; ++shard) {
+    Part part(cohort, shard_rows(order, shard, shards.count));
+    if (shard > 0)
       backend.fill_zero(part_sum.data(), d * sizeof(std::int64_t), kernels::Stream::kCompute);
     MUSTER_ASSIGN(const Outcome result,
                   aggregate(part_plan, backend, part, part_sum.as<std::int64_t>(), previous));
@@ -200,7 +204,7 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
     outcome.invalid += result.invalid;
     for (const std::uint32_t position : result.selected)
       outcome.selected.push_back(part.row(position));
-    if (first.empty()) first = result.chosen;
+    if (shard == 0) first = result.chosen;
   }
   finish_jobs(backend);
   std::sort(outcome.selected.begin(), outcome.selected.end());

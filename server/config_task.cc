@@ -86,7 +86,7 @@ void read_rule(Section& section, TaskConfig& task) {
 
 void read_step(Section& section, TaskConfig& task) {
   std::string optimiser;
-  if (section.choice("optimiser", optimiser, {"sgd", "momentum", "adam"}))
+  if (section.choice("optimiser", optimiser, {"sgd", "momentum", "adam", "yogi", "adagrad"}))
     task.step.optimiser = *robust::parse_optimiser(optimiser);
   // One parameter at a time beside good ones, so that a refusal is about this key.
   auto read = [&](std::string_view key, double robust::StepParameters::*member) {

@@ -10,7 +10,7 @@ namespace {
 constexpr char kVersionKey[] = "muster.version";
 /// SHA-256 of the state file; absent where there is none. Ties the state to the model's hash.
 constexpr char kStateKey[] = "muster.state_sha256";
-constexpr char kFirst[] = "first", kSecond[] = "second";
+constexpr char kFirst[] = "first", kSecond[] = "second", kAggregate[] = "aggregate";
 
 constexpr std::size_t kMaxFileBytes =
     8 + limits::kSafetensorsHeaderBytes + 2 * sizeof(float) * std::size_t{limits::kMaxDimension};
@@ -42,6 +42,7 @@ std::vector<std::byte> build_state(const robust::ModelState& state) {
   };
   add(kFirst, state.first);
   add(kSecond, state.second);
+  add(kAggregate, state.aggregate);
   if (pieces.empty()) return {};
   return build_safetensors(layout, {}, pieces);
 }
@@ -136,6 +137,7 @@ Result<StoredModel> ModelStore::load(const std::string& task, ModelVersion versi
     std::vector<float> values(begin, begin + static_cast<std::ptrdiff_t>(tensor.count));
     if (tensor.name == kFirst) result.state.first = std::move(values);
     if (tensor.name == kSecond) result.state.second = std::move(values);
+    if (tensor.name == kAggregate) result.state.aggregate = std::move(values);
   }
   return result;
 }
