@@ -87,15 +87,16 @@ std::uint32_t faulty_in_shard(std::uint32_t n, std::uint32_t faulty, std::uint32
     return static_cast<double>(faulty - k) * static_cast<double>(drawn - k) /
            (static_cast<double>(k + 1) * static_cast<double>(good - drawn + k + 1));
   };
-  std::vector<double> above;  // P(middle), P(middle + 1), ...
+  constexpr double kNothing = 1e-60;  // all that follows is far below any failure asked for
+  std::vector<double> above;          // P(middle), P(middle + 1), ...
   double probability = 1, total = 0;
   for (std::uint32_t k = middle;; ++k) {
     above.push_back(probability);
-    if (k == most || probability == 0) break;
+    if (k == most || probability < kNothing) break;
     probability *= up(k);
   }
   probability = 1;
-  for (std::uint32_t k = middle; k > least && probability > 0; --k) {
+  for (std::uint32_t k = middle; k > least && probability > kNothing; --k) {
     probability /= up(k - 1);
     total += probability;
   }

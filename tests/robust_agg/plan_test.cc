@@ -70,6 +70,22 @@ TEST(Plan, ListsWhatATaskKeeps) {
                                          "codes of all updates 400.0 MiB"));
 }
 
+TEST(Plan, ListsWhatRowRulesKeep) {
+  PlanRequest request = request_for(CentredClipping{});
+  const Plan clipping = make_plan(request, ReferenceBackend()).value();
+  EXPECT_FALSE(clipping.streaming);
+  EXPECT_THAT(clipping.describe(), HasSubstr("previous aggregate 3.8 MiB, chunk sum 512.0 KiB"));
+  request.rule = Caf{faulty(10)};
+  EXPECT_THAT(make_plan(request, ReferenceBackend()).value().describe(),
+              HasSubstr("gram matrix 78.1 KiB, covariance 156.2 KiB"));
+  request.rule = SignMajority{};
+  EXPECT_TRUE(make_plan(request, ReferenceBackend()).value().streaming);
+  request.rule = GeometricMedian{};
+  request.optimiser = kernels::Optimiser::kYogi;
+  EXPECT_THAT(make_plan(request, ReferenceBackend()).value().describe(),
+              HasSubstr("model 3.8 MiB, optimiser 7.6 MiB, scratch"));
+}
+
 TEST(Plan, StreamingRulesKeepOneUpdate) {
   PlanRequest request = request_for(Mean{});
   request.max_updates = 1'000'000;

@@ -231,6 +231,25 @@ TEST(GeometricMedian, OfEqualRowsIsThatRow) {
   EXPECT_THAT(run({.rule = GeometricMedian{}}, Rows(3, Vector{0, 0})).values, Each(0.0));
 }
 
+TEST(GeometricMedian, IsNotHeldBackByZeroUpdatesUnlessItStartsThere) {
+  Rows rows(20, Vector{5, 5});
+  for (std::size_t i = 0; i < 20; ++i) rows[i][i % 2] += 0.25 * static_cast<double>(i % 5);
+  for (std::size_t i = 16; i < 20; ++i) rows[i] = {0, 0};
+  const Answer mean = run({.rule = GeometricMedian{}}, rows);
+  EXPECT_LT(distance(mean.values, {5.25, 5.25}), 0.5);
+  const Answer zero = run({.rule = GeometricMedian{1e-6, 8, 0, Start::kZero}}, rows);
+  EXPECT_LT(distance(zero.values, {0, 0}), 1) << "docs/rules.md says why zero is not the default";
+}
+
+TEST(GeometricMedian, OfAMinorityFarAwayStaysWithTheMajority) {
+  for (const double far : {1.0, 10.0, 60.0}) {
+    Rows rows(9, Vector{1, 1, 1});
+    for (std::size_t i = 5; i < 9; ++i) rows[i].assign(3, -far);
+    const Answer answer = run({.rule = GeometricMedian{1e-6, 200, 1e-14}}, rows);
+    EXPECT_LT(distance(answer.values, {1, 1, 1}), 1e-3) << far;
+  }
+}
+
 TEST(GeometricMedian, ReadsTheCohortOnceAStep) {
   const Rows rows(5, Vector(8, 1.0));
   const Conditions conditions{.rule = median_from_zero(3), .chunk_coordinates = 2};
@@ -294,6 +313,34 @@ TEST(Trusted, RulesRefuseWithoutTheTrustedUpdate) {
     rows[3][1] = std::numeric_limits<double>::quiet_NaN();
     EXPECT_EQ(run({.rule = rule, .trusted = 3}, rows).status.reason(), "trusted_invalid");
     EXPECT_TRUE(run({.rule = rule, .trusted = 4}, rows).status.ok());
+  }
+}
+
+TEST(Trusted, InvalidRowsAreNeutral) {
+  for (const Rule& rule : {Rule(FlTrust{}), Rule(Monna{faulty(1)})}) {
+    SCOPED_TRACE(to_string(rule));
+    const Answer clean = run({.rule = rule, .trusted = 2}, kSetA);
+    for (const double bad : {std::numeric_limits<double>::quiet_NaN(),
+                             std::numeric_limits<double>::infinity(), 1e38, -1e38})
+      for (const std::size_t place : {0u, 4u, 7u}) {
+        Rows rows = kSetA;
+        rows.insert(rows.begin() + static_cast<std::ptrdiff_t>(place), Vector{1, bad, 0, 0});
+        const Answer answer = run({.rule = rule, .trusted = place <= 2 ? 3u : 2u}, rows);
+        EXPECT_EQ(answer.sum, clean.sum);
+        EXPECT_EQ(answer.outcome.divisor, clean.outcome.divisor);
+        EXPECT_EQ(answer.outcome.invalid, 1u);
+      }
+  }
+}
+
+TEST(FlTrust, ScoresDoNotDependOnTheUnit) {
+  const Rows rows = with(kSetA, kTrusted);
+  const Answer usual = run({.rule = FlTrust{}, .trusted = 7}, rows);
+  for (const int exponent : {-120, -40, 3}) {
+    Rows scaled = rows;
+    for (double& x : scaled[7]) x = std::ldexp(x, exponent);
+    const Answer answer = run({.rule = FlTrust{}, .value_bound = 64, .trusted = 7}, scaled);
+    EXPECT_EQ(answer.outcome.divisor, usual.outcome.divisor);
   }
 }
 

@@ -71,6 +71,13 @@ TEST(FaultyInShard, IsTheLeastBoundOfTheHypergeometricTail) {
   EXPECT_EQ(faulty_in_shard(1'000'000, 0, 64, 15'625, 1e-9), 0u);
 }
 
+TEST(FaultyInShard, HoldsForTheLargestCohorts) {
+  // 38 deviations of a shard are all that is ever walked; checks of a task stay quick.
+  EXPECT_TRUE(check_shards({65'536, 0.3}, TrimmedMean{}, 1u << 20, 1u << 24).ok());
+  EXPECT_TRUE(check_shards({1u << 20, 0.3}, TrimmedMean{}, 1u << 20, 1u << 24).ok());
+  EXPECT_TRUE(check_shards({16, 0}, TrimmedMean{}, 1, 1u << 24).ok());
+}
+
 TEST(Shards, DifferBySizeOneAtMost) {
   for (std::uint32_t n = 1; n < 400; ++n) {
     const Shards shards = make_shards({50, 0}, Mean{}, n).value();

@@ -143,7 +143,8 @@ constexpr Broken kBroken[] = {
     {"ABetaOfOne", TASK "beta1 = 1",
      "f:4:9: key 'task.beta1': beta1 must be in [0, 1), it is 1.000000."},
     {"AnUnknownOptimiser", TASK "optimiser = 'adamw'",
-     "f:4:13: key 'task.optimiser': \"adamw\" is none of sgd, momentum, adam. (Did you mean "
+     "f:4:13: key 'task.optimiser': \"adamw\" is none of sgd, momentum, adam, yogi, adagrad. (Did "
+     "you mean "
      "'adam'?)"},
     {"AValueBoundOfZero", TASK "value_bound = 0",
      "f:4:15: key 'task.value_bound': must be above 0 and at most 1000000."},
