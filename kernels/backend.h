@@ -86,6 +86,33 @@ struct KeptSumJob {
   std::int64_t* target = nullptr;
 };
 
+/// Rows made of rows: row r of n() is the mean of those it lists, or of all but those, rounded to
+/// the grid, ties to even. All spans are host memory.
+struct MixStage {
+  std::span<const std::uint32_t>
+      bounds;  ///< n() + 1: row r lists members [bounds[r], bounds[r + 1])
+  std::span<const std::uint32_t> members;  ///< rows before this stage
+  bool except = false;                     ///< the mean of all rows but the members
+  std::size_t n() const { return bounds.size() - 1; }
+};
+
+/// Coordinate by coordinate: rows y_i = round(factors[i] * x_i * 2^grid_bits); then the stages, one
+/// after the other; and of the n values that come out, sorted, S = y_(low+1) + .. + y_(n-high).
+/// keep 0: target = S. Otherwise target = the sum of the `keep` values nearest to
+/// S / (n - low - high): with r the distance of the keep-th nearest, all values nearer than r, and
+/// for the places left the mean of the values at r, that product rounded once, ties to even. No
+/// order of rows can matter. Values must be finite; n * |y| <= 2^62.
+struct WindowSumJob {
+  Codes codes;
+  std::span<const double> factors;   ///< host, one a row of codes; empty: ones
+  std::span<const MixStage> stages;  ///< no row lists nothing, or everything as an exception
+  std::uint32_t low = 0;
+  std::uint32_t high = 0;
+  std::uint32_t keep = 0;  ///< at most n
+  int grid_bits = 0;
+  std::int64_t* target = nullptr;
+};
+
 /// gram[i * n + j] += <x_i - c, x_j - c> over this chunk, both triangles. Integer codecs without a
 /// centre: exact as long as the total stays below 2^53 units of the smallest block scale. Float
 /// codecs: f64 in canonical order.
@@ -188,6 +215,7 @@ class Backend {
   virtual void inspect(const InspectJob& job, Stream stream) = 0;
   virtual void accumulate(const AccumulateJob& job, Stream stream) = 0;
   virtual void kept_sum(const KeptSumJob& job, Stream stream) = 0;
+  virtual void window_sum(const WindowSumJob& job, Stream stream) = 0;
   virtual void gram(const GramJob& job, Stream stream) = 0;
   /// Waits for the result.
   virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;

@@ -66,6 +66,7 @@ class CpuBackend final : public Backend {
   void inspect(const InspectJob& job, Stream stream) override;
   void accumulate(const AccumulateJob& job, Stream stream) override;
   void kept_sum(const KeptSumJob& job, Stream stream) override;
+  void window_sum(const WindowSumJob& job, Stream stream) override;
   void gram(const GramJob& job, Stream stream) override;
   void pair_distances(const PairDistanceJob& job, Stream stream) override;
   void step(const StepJob& job, Stream stream) override;
@@ -91,6 +92,7 @@ class CpuBackend final : public Backend {
   // Reused from call to call.
   std::vector<float> shared_scales_;
   std::vector<double> factors_;
+  std::vector<MixView> stages_;
   std::vector<BlockSummary> summaries_;
   std::vector<double> partials_;
 };
@@ -172,6 +174,36 @@ void CpuBackend::kept_sum(const KeptSumJob& job, Stream) {
                [&](std::size_t begin, std::size_t end, std::size_t worker) {
                  kernels_.kept_sum(codes, kept, begin, end,
                                    scratch_[worker].reserve(kept_sum_scratch_bytes(codes.n)));
+               });
+}
+
+void CpuBackend::window_sum(const WindowSumJob& job, Stream) {
+  const ChunkView codes = view(job.codes);
+  MUSTER_CHECK(job.factors.empty() || job.factors.size() == codes.n);
+  factors_.assign(codes.n, std::ldexp(1.0, job.grid_bits));
+  for (std::size_t row = 0; row < job.factors.size(); ++row)
+    factors_[row] = std::ldexp(job.factors[row], job.grid_bits);
+
+  stages_.clear();
+  std::size_t n = codes.n, capacity = codes.n;
+  for (const MixStage& stage : job.stages) {
+    for (const std::uint32_t member : stage.members) MUSTER_CHECK_OP(member, <, n);
+    for (std::size_t row = 0; row < stage.n(); ++row) {
+      const std::size_t listed = stage.bounds[row + 1] - stage.bounds[row];
+      MUSTER_CHECK(stage.except ? listed < n : listed > 0);
+    }
+    stages_.push_back({stage.bounds.data(), stage.members.data(), stage.n(), stage.except});
+    n = stage.n();
+    capacity = std::max(capacity, n);
+  }
+  MUSTER_CHECK_OP(std::uint64_t{job.low} + job.high, <, n);
+  MUSTER_CHECK_OP(std::size_t{job.keep}, <=, n);
+  const WindowView window{factors_.data(), stages_.data(), stages_.size(), capacity,
+                          job.low,         job.high,       job.keep,       job.target};
+  workers_.run(divide_up(codes.d, kWindowColumns), kGrainCoordinates / kWindowColumns / codes.n,
+               [&](std::size_t begin, std::size_t end, std::size_t worker) {
+                 kernels_.window_sum(codes, window, begin, end,
+                                     scratch_[worker].reserve(window_scratch_bytes(capacity)));
                });
 }
 
@@ -277,7 +309,8 @@ void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
 }
 
 std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
-  const std::size_t worker = std::max(kept_sum_scratch_bytes(n), kGramScratchBytes);
+  const std::size_t worker =
+      std::max({kept_sum_scratch_bytes(n), window_scratch_bytes(n), kGramScratchBytes});
   const std::size_t blocks = canonical::block_count(d);
   return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
          n * sizeof(double) + d * sizeof(float);

@@ -55,6 +55,23 @@ struct MergeView {
   double pull, divisor;
 };
 
+/// MixStage of backend.h.
+struct MixView {
+  const std::uint32_t* bounds;
+  const std::uint32_t* members;
+  std::size_t n;
+  bool except;
+};
+
+struct WindowView {
+  const double* scaled_factors;  ///< factor * 2^grid_bits, one a row of codes
+  const MixView* stages;
+  std::size_t stage_count;
+  std::size_t rows_capacity;  ///< rows a stage has at most, before or after
+  std::uint32_t low, high, keep;
+  std::int64_t* target;
+};
+
 struct StepView {
   const std::int64_t* sum;
   float* model;
@@ -65,6 +82,8 @@ struct StepView {
 
 /// Columns a kept sum sorts together: a cache line of int8 codes.
 constexpr std::size_t kColumnTile = 64;
+/// Columns a window sum sorts together.
+constexpr std::size_t kWindowColumns = 16;
 /// Rows of a Gram panel; a tile of the Gram matrix is kGramPanel x kGramPanel.
 constexpr std::size_t kGramPanel = 32;
 /// Coordinates of f64 panels held at a time: eight rows of a micro kernel fit the first cache
@@ -76,6 +95,10 @@ constexpr std::size_t kGramPitch = kGramDepth + 8;
 /// Scratch of one worker, 64-byte aligned.
 constexpr std::size_t kept_sum_scratch_bytes(std::size_t n) {
   return (n < 64 ? 64 : n) * kColumnTile * sizeof(std::int32_t);
+}
+/// The rows before and after a stage of mixing.
+constexpr std::size_t window_scratch_bytes(std::size_t n) {
+  return 2 * n * kWindowColumns * sizeof(std::int64_t);
 }
 /// Two panels of f64 values and the lanes of every pair; two panels of int16 codes need less.
 constexpr std::size_t kGramScratchBytes =
@@ -91,6 +114,9 @@ struct KernelTable {
   /// Column tiles [begin, end).
   void (*kept_sum)(const ChunkView&, const KeptSumView&, std::size_t begin, std::size_t end,
                    void* scratch);
+  /// Window tiles of kWindowColumns columns [begin, end).
+  void (*window_sum)(const ChunkView&, const WindowView&, std::size_t begin, std::size_t end,
+                     void* scratch);
   /// The tile of panel `i` by panel `j` >= i, and its mirror image.
   void (*gram)(const ChunkView&, const float* centre, std::size_t i, std::size_t j, double* gram,
                void* scratch);

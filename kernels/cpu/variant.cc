@@ -9,6 +9,7 @@
 #include "kernels/cpu/variant/relate.h"
 #include "kernels/cpu/variant/step.h"
 #include "kernels/cpu/variant/vote.h"
+#include "kernels/cpu/variant/window.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 
@@ -16,6 +17,7 @@ const KernelTable kTable = {
     .inspect = inspect,
     .accumulate = accumulate,
     .kept_sum = kept_sum,
+    .window_sum = window_sum,
     .gram = gram,
     .distance = distance,
     .sgd = step_sgd,

@@ -117,6 +117,64 @@ std::vector<std::int64_t> reference_kept_sum(const Columns& columns, std::uint32
   return sums;
 }
 
+namespace {
+
+/// numerator / divisor to the nearest, ties to even; divisor > 0.
+Wide nearest_even(Wide numerator, Wide divisor) {
+  Wide floor = numerator / divisor;
+  if (floor * divisor > numerator) --floor;
+  const Wide twice = 2 * (numerator - floor * divisor);
+  if (twice > divisor || (twice == divisor && floor % 2 != 0)) ++floor;
+  return floor;
+}
+
+std::vector<Wide> reference_mix(const MixStage& stage, const std::vector<Wide>& column) {
+  std::vector<Wide> mixed;
+  for (std::size_t row = 0; row < stage.n(); ++row) {
+    const auto listed =
+        stage.members.subspan(stage.bounds[row], stage.bounds[row + 1] - stage.bounds[row]);
+    Wide sum = 0, count = 0;
+    for (std::uint32_t i = 0; i < column.size(); ++i)
+      if ((std::find(listed.begin(), listed.end(), i) != listed.end()) != stage.except)
+        sum += column[i], ++count;
+    mixed.push_back(nearest_even(sum, count));
+  }
+  return mixed;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> reference_window_sum(const HostCohort& cohort, const WindowSumJob& job) {
+  std::vector<std::int64_t> sums;
+  for (std::size_t k = 0; k < cohort.d; ++k) {
+    std::vector<Wide> column;
+    for (std::size_t i = 0; i < cohort.n(); ++i)
+      column.push_back(reference_grid(cohort.value(i, k), job.factors.empty() ? 1 : job.factors[i],
+                                      job.grid_bits));
+    for (const MixStage& stage : job.stages) column = reference_mix(stage, column);
+    std::sort(column.begin(), column.end());
+    Wide centre = 0, count = 0;
+    for (std::size_t i = job.low; i + job.high < column.size(); ++i) centre += column[i], ++count;
+    if (job.keep == 0) {
+      sums.push_back(static_cast<std::int64_t>(centre));
+      continue;
+    }
+    std::vector<Wide> distances;
+    for (const Wide v : column)
+      distances.push_back(v * count > centre ? v * count - centre : centre - v * count);
+    std::vector<Wide> sorted = distances;
+    std::sort(sorted.begin(), sorted.end());
+    const Wide reach = sorted[job.keep - 1];
+    Wide near = 0, places = job.keep, tied = 0, ties = 0;
+    for (std::size_t i = 0; i < column.size(); ++i) {
+      if (distances[i] < reach) near += column[i], --places;
+      if (distances[i] == reach) tied += column[i], ++ties;
+    }
+    sums.push_back(static_cast<std::int64_t>(near + nearest_even(places * tied, ties)));
+  }
+  return sums;
+}
+
 void reference_gram(const HostCohort& cohort, std::span<const float> centre,
                     std::span<double> gram) {
   const auto centred = [&](std::size_t i, std::size_t k) {

@@ -27,6 +27,9 @@ Columns reference_columns(const HostCohort& cohort);
 std::vector<std::int64_t> reference_kept_sum(const Columns& columns, std::uint32_t low,
                                              std::uint32_t high, int grid_bits);
 
+/// With the job's factors, stages, cuts and window; its codes and target are ignored.
+std::vector<std::int64_t> reference_window_sum(const HostCohort& cohort, const WindowSumJob& job);
+
 /// Adds to `gram`, as the operation does. `centre` may be empty.
 void reference_gram(const HostCohort& cohort, std::span<const float> centre,
                     std::span<double> gram);

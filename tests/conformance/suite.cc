@@ -180,6 +180,75 @@ TEST_P(Conformance, KeptSumCountsManyRows) {
       }
 }
 
+TEST_P(Conformance, WindowSumsEqualSortingByDistance) {
+  for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    const auto n = static_cast<std::uint32_t>(shape.n);
+    const auto any_low = static_cast<std::uint32_t>(random() % n);
+    const auto any_high = static_cast<std::uint32_t>(random() % (n - any_low));
+    const auto any_keep = static_cast<std::uint32_t>(1 + random() % n);
+    const std::uint32_t windows[][3] = {{(n - 1) / 2, (n - 1) / 2, n - n / 5},
+                                        {n / 5, n / 5, n - n / 5},
+                                        {any_low, any_high, any_keep},
+                                        {any_low, any_high, 0}};
+    WindowSumJob job{
+        .codes = cohort.codes(),
+        .factors = {},
+        .stages = {},
+        .grid_bits = shape.grid_bits,
+        .target = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d, -1)))};
+    std::vector<double> factors(shape.n);
+    for (double& factor : factors) factor = std::uniform_real_distribution<double>(-1, 1)(random);
+    if (random() % 2 == 0) job.factors = factors;
+    for (const auto& [low, high, keep] : windows) {
+      job.low = low, job.high = high, job.keep = keep;
+      backend_->window_sum(job, Stream::kCompute);
+      ASSERT_EQ(download(job.target, shape.d), reference_window_sum(host, job))
+          << "low " << low << " high " << high << " keep " << keep;
+    }
+  });
+}
+
+TEST_P(Conformance, WindowSumsMixRowsFirst) {
+  Random random(seed());
+  for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI8S})
+    for (const std::uint32_t n : {2u, 5u, 17u, 70u}) {
+      const Shape shape{n, 70, codec, random() % 2 == 0 ? Values::kTies : Values::kLarge};
+      SCOPED_TRACE(shape.to_string());
+      const HostCohort host = make_cohort(shape, random);
+      const DeviceCohort cohort(*backend_, host);
+      // Pairs of neighbours, then of those all but one or two: more rows than before, then fewer.
+      std::vector<std::uint32_t> pairs, pair_bounds = {0}, others, other_bounds = {0};
+      for (std::uint32_t i = 0; i < n + 3; ++i) {
+        pairs.insert(pairs.end(), {i % n, (i + 1) % n});
+        pair_bounds.push_back(static_cast<std::uint32_t>(pairs.size()));
+      }
+      for (std::uint32_t i = 0; i < n; ++i) {
+        others.push_back(i);
+        if (i % 2 == 0) others.push_back(n + 2);
+        other_bounds.push_back(static_cast<std::uint32_t>(others.size()));
+      }
+      const MixStage stages[] = {{pair_bounds, pairs}, {other_bounds, others, true}};
+      for (const std::size_t used : {1u, 2u})
+        for (const std::uint32_t keep : {0u, 1u, (n + 1) / 2}) {
+          const WindowSumJob job{
+              .codes = cohort.codes(),
+              .factors = {},
+              .stages = std::span(stages).first(used),
+              .low = (n - 1) / 2,
+              .high = n / 3,
+              .keep = keep,
+              .grid_bits = shape.grid_bits,
+              .target = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d)))};
+          backend_->window_sum(job, Stream::kCompute);
+          ASSERT_EQ(download(job.target, shape.d), reference_window_sum(host, job))
+              << used << " stages, keep " << keep;
+        }
+      release_uploads();
+    }
+}
+
 TEST_P(Conformance, GramFillsBothTrianglesInCanonicalOrder) {
   for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
     if (shape.n * shape.n * shape.d > kGramProducts) return;

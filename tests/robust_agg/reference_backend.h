@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -89,6 +90,56 @@ class ReferenceBackend final : public kernels::Backend {
       for (std::size_t i = job.low; i + job.high < column.size(); ++i)
         sum += on_grid(double{column[i]}, job.grid_bits);
       job.target[k] = sum;
+    }
+  }
+
+  void window_sum(const kernels::WindowSumJob& job, kernels::Stream) override {
+    using Wide = __int128;
+    const auto divided = [](Wide numerator, Wide divisor) {
+      Wide floor = numerator / divisor - (numerator % divisor < 0 ? 1 : 0);
+      const Wide twice = 2 * (numerator - floor * divisor);
+      return floor + (twice > divisor || (twice == divisor && floor % 2 != 0) ? 1 : 0);
+    };
+    for (std::size_t k = 0; k < job.codes.d; ++k) {
+      std::vector<Wide> column(job.codes.n());
+      for (std::size_t i = 0; i < column.size(); ++i)
+        column[i] = on_grid((job.factors.empty() ? 1 : job.factors[i]) * value(job.codes, i, k),
+                            job.grid_bits);
+      for (const kernels::MixStage& stage : job.stages) {
+        std::vector<Wide> mixed;
+        for (std::size_t r = 0; r < stage.n(); ++r) {
+          Wide sum = 0, count = 0;
+          if (stage.except) {
+            sum = std::accumulate(column.begin(), column.end(), Wide{0});
+            count = static_cast<Wide>(column.size());
+          }
+          for (std::size_t m = stage.bounds[r]; m < stage.bounds[r + 1]; ++m) {
+            sum += (stage.except ? -1 : 1) * column[stage.members[m]];
+            count += stage.except ? -1 : 1;
+          }
+          mixed.push_back(divided(sum, count));
+        }
+        column = std::move(mixed);
+      }
+      std::sort(column.begin(), column.end());
+      const Wide count = static_cast<Wide>(column.size()) - job.low - job.high;
+      const Wide centre =
+          std::accumulate(column.begin() + job.low, column.end() - job.high, Wide{0});
+      const auto distance = [&](Wide v) {
+        return std::max(v * count - centre, centre - v * count);
+      };
+      std::stable_sort(column.begin(), column.end(),
+                       [&](Wide a, Wide b) { return distance(a) < distance(b); });
+      Wide sum = job.keep == 0 ? centre : 0, tied = 0, ties = 0, places = job.keep;
+      for (const Wide v : column) {
+        if (job.keep == 0 || distance(v) > distance(column[job.keep - 1])) break;
+        if (distance(v) < distance(column[job.keep - 1]))
+          sum += v, --places;
+        else
+          tied += v, ++ties;
+      }
+      if (job.keep > 0) sum += divided(places * tied, ties);
+      job.target[k] = static_cast<std::int64_t>(sum);
     }
   }
 
