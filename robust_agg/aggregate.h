@@ -16,7 +16,7 @@ struct Outcome {
   double divisor = 1;
   std::uint32_t n = 0;  ///< valid updates the rule ran on
   std::uint32_t f = 0;
-  std::uint32_t invalid = 0;  ///< left out by the input contract
+  std::uint32_t invalid = 0;  ///< left out, or taken as zero, by the input contract
   std::vector<std::uint32_t>
       selected;        ///< rules that choose rows: those used, by cohort position, ascending
   std::string chosen;  ///< what the planner and rule did, for the round's record
@@ -34,7 +34,8 @@ class RowFold {
     double norm = 0;
     std::uint32_t non_finite = 0, out_of_bound = 0;
   };
-  /// One update: element c of `chunks` is its only row of chunk c. An invalid update adds nothing.
+  /// One update: element c of `chunks` is its only row of chunk c. An invalid update adds nothing;
+  /// where it is taken as zero, its weight counts.
   /// The memory of the update may be reused when the call returns.
   Added add(std::span<const kernels::Codes> chunks, std::uint32_t weight);
   /// kInvalid / "cohort_too_small" if no valid update came.
@@ -72,7 +73,8 @@ class Cohort {
 };
 
 /// Runs a rule of any shape on a sealed cohort; a rule of shape kRow gives the bits RowFold gives.
-/// `sum` as in RowFold. Invalid rows (non-finite, out of bound) are left out and counted;
+/// `sum` as in RowFold. Invalid rows (non-finite, out of bound) are left out, or taken as zero
+/// vectors, as the request says, and counted;
 /// "cohort_too_small" where the rest is below the rule's minimum for the realised f.
 ///
 /// `previous`: the aggregate the task released last (ModelState::aggregate), as

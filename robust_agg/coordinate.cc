@@ -3,19 +3,37 @@
 
 namespace muster::robust {
 
+Window window_of(const Rule& rule, std::uint32_t n, std::uint32_t f) {
+  // The median keeps the middle value, or the two middle values of an even cohort.
+  const std::uint32_t middle = (n - 1) / 2;
+  if (std::holds_alternative<Median>(rule)) return {middle, 0};
+  if (std::holds_alternative<Meamed>(rule)) return {middle, n - f};
+  if (std::holds_alternative<TrimmedMean>(rule)) return {f, 0};
+  if (std::holds_alternative<Phocas>(rule)) return {f, n - f};
+  if (std::holds_alternative<Bulyan>(rule)) {
+    const std::uint32_t elected = n - 2 * f;
+    return {(elected - 1) / 2, elected - 2 * f};
+  }
+  MUSTER_CHECK(std::holds_alternative<Mean>(rule));
+  return {0, 0};
+}
+
 Status sum_kept(const Execution& run, Outcome& outcome) {
   const std::uint32_t n = run.rows.n();
-  const bool median = std::holds_alternative<Median>(run.plan.request.rule);
-  // The median keeps the middle value, or the two middle values of an even cohort.
-  const std::uint32_t out = median ? (n - 1) / 2 : run.f;
-  MUSTER_CHECK_OP(std::uint64_t{2} * out, <, n);
+  const auto [cut, keep] = window_of(run.plan.request.rule, n, run.f);
+  MUSTER_CHECK_OP(std::uint64_t{2} * cut, <, n);
   for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
     MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
-    run.backend.kept_sum({codes, out, out, run.plan.grid_bits, run.sum + chunk_begin(run.plan, c)},
-                         kernels::Stream::kCompute);
+    std::int64_t* const target = run.sum + chunk_begin(run.plan, c);
+    if (keep == 0)
+      run.backend.kept_sum({codes, cut, cut, run.plan.grid_bits, target},
+                           kernels::Stream::kCompute);
+    else
+      run.backend.window_sum({codes, {}, {}, cut, cut, keep, run.plan.grid_bits, target},
+                             kernels::Stream::kCompute);
     finish_jobs(run.backend);
   }
-  const std::uint32_t kept = n - 2 * out;
+  const std::uint32_t kept = keep > 0 ? keep : n - 2 * cut;
   outcome.divisor = kept;
   outcome.chosen = to_string(run.plan.request.rule) + " of " + std::to_string(n) +
                    " updates, f=" + std::to_string(run.f) + ", " + std::to_string(kept) +

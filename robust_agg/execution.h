@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "robust_agg/aggregate.h"
+#include "robust_agg/buffer.h"
 
 namespace muster::robust {
 
@@ -13,14 +15,15 @@ namespace muster::robust {
 std::size_t chunk_length(const Plan& plan, std::uint32_t index);
 std::size_t chunk_begin(const Plan& plan, std::uint32_t index);
 
-/// The rows of a cohort that passed the input contract.
+/// The rows of a cohort that passed the input contract; where the task takes invalid updates as
+/// zero, all rows, with zeros in the place of those that did not.
 class ValidRows {
  public:
   /// Looks at every chunk of every row once.
   static Result<ValidRows> inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort);
 
   std::uint32_t n() const { return static_cast<std::uint32_t>(positions_.size()); }
-  std::uint32_t invalid() const { return cohort_->size() - n(); }
+  std::uint32_t invalid() const { return invalid_; }
   /// Position of each row in the cohort, ascending.
   std::span<const std::uint32_t> positions() const { return positions_; }
   std::span<const double> squared_norms() const { return squared_norms_; }
@@ -36,10 +39,17 @@ class ValidRows {
  private:
   explicit ValidRows(Cohort& cohort) : cohort_(&cohort) {}
 
+  /// The chunk of the given rows, or of all if there are none, with zeros where they belong.
+  kernels::Codes with_zeros(kernels::Codes codes, std::span<const std::uint32_t> rows);
+
   Cohort* cohort_;
   std::vector<std::uint32_t> positions_;
   std::vector<double> squared_norms_;
   std::vector<std::uint32_t> wanted_;
+  std::vector<const std::byte*> addresses_;
+  std::uint32_t invalid_ = 0;
+  std::vector<bool> zeroed_;           ///< one a row; empty if none is
+  std::optional<ScopedBuffer> zeros_;  ///< a payload of zeros, whatever the codec
 };
 
 /// One run of a rule over valid rows. `sum`: plan.request.dimension zeroed sums.
@@ -54,6 +64,14 @@ struct Execution {
 
 /// Waits until the rows and host arrays of the jobs queued so far may change.
 void finish_jobs(kernels::Backend& backend);
+
+/// What a coordinate rule sums of n sorted values: all but `cut` at each end, or, with the mean of
+/// those for a centre, the `keep` nearest to it. Bulyan: of those elected among n rows.
+struct Window {
+  std::uint32_t cut;
+  std::uint32_t keep;
+};
+Window window_of(const Rule& rule, std::uint32_t n, std::uint32_t f);
 
 /// By what a row-shaped rule multiplies an update of this norm. Zero norm: 1.
 double row_factor(const Rule& rule, double norm);
@@ -80,6 +98,8 @@ Result<std::vector<double>> begin_at(const Execution& run, Start start);
 /// Sharded rules: each shard as a cohort of its own, then the mean of the shards (shard.h).
 Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
                                  std::int64_t* sum, const float* previous);
+/// The mean of the given valid rows; fills divisor and selected.
+Status average_rows(const Execution& run, std::span<const std::uint32_t> rows, Outcome& outcome);
 
 /// Each fills divisor, selected and chosen of `outcome`.
 Status fold_rows(const Execution& run, Outcome& outcome);
@@ -91,5 +111,8 @@ Status average_least_norms(const Execution& run, Outcome& outcome);
 Status average_nearest_trusted(const Execution& run, Outcome& outcome);
 Status average_by_trust(const Execution& run, Outcome& outcome);
 Status filter_by_covariance(const Execution& run, Outcome& outcome);
+Status elect_and_trim(const Execution& run, Outcome& outcome);
+/// Any rule behind pre-steps, and the rules that are functions of distances alone.
+Status run_mixed(const Execution& run, Outcome& outcome);
 
 }  // namespace muster::robust

@@ -69,6 +69,10 @@ RowFold::Added RowFold::add(std::span<const kernels::Codes> chunks, std::uint32_
   added.valid = added.non_finite == 0 && added.out_of_bound == 0;
   if (!added.valid) {
     ++invalid_;
+    if (plan_.request.invalid_updates == InvalidUpdates::kReject) return added;
+    MUSTER_CHECK_OP(n_, <, plan_.request.max_updates);
+    total_weight_ += counted_weight(plan_, weight);
+    ++n_;
     return added;
   }
   // The grid leaves room for max_updates updates of max_weight and no more.

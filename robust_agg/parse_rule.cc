@@ -30,9 +30,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 Status unknown_rule(std::string_view name) {
   // The name comes from a file: compare and repeat no more of it than a rule name can be wrong by.
   const std::string_view shown = name.substr(0, limits::kNameBytes);
-  const Rule kinds[] = {Mean{},      ClippedMean{},     Median{},          TrimmedMean{}, Krum{},
-                        MultiKrum{}, GeometricMedian{}, CentredClipping{}, Cge{},         Caf{},
-                        FlTrust{},   Monna{},           SignMajority{}};
+  const Rule kinds[] = {Mean{},         ClippedMean{}, Median{},          TrimmedMean{},
+                        Krum{},         MultiKrum{},   GeometricMedian{}, CentredClipping{},
+                        Cge{},          Caf{},         FlTrust{},         Monna{},
+                        SignMajority{}, Meamed{},      Phocas{},          Bulyan{},
+                        Mda{}};
   static_assert(std::size(kinds) == std::variant_size_v<Rule>);
   const auto nearest =
       std::min_element(std::begin(kinds), std::end(kinds), [&](const Rule& a, const Rule& b) {
@@ -217,6 +219,22 @@ Result<Rule> read(std::string_view name, Reader& reader) {
   if (name == "cge" || name == "caf" || name == "monna") {
     MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
     return name == "cge" ? Rule(Cge{f}) : name == "caf" ? Rule(Caf{f}) : Rule(Monna{f});
+  }
+  if (name == "meamed") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Meamed{f});
+  }
+  if (name == "phocas") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Phocas{f});
+  }
+  if (name == "bulyan") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Bulyan{f});
+  }
+  if (name == "mda") {
+    MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
+    return Rule(Mda{f});
   }
   return unknown_rule(name);
 }

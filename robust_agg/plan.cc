@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "robust_agg/mda.h"
 
 namespace muster::robust {
 namespace {
@@ -67,17 +68,39 @@ Status check_numbers(const PlanRequest& request) {
 Status check_cohort(const PlanRequest& request) {
   if (request.sharding)
     return check_shards(*request.sharding, request.rule, request.minimum_cohort,
-                        request.max_updates);
+                        request.max_updates, request.pre_steps);
+  const auto& steps = request.pre_steps;
+  const Rule& rule = request.rule;
+  const bool only_counts = steps.empty() && fault_bound(rule).count;
   for (std::uint32_t n = request.minimum_cohort; n <= request.max_updates; ++n) {
-    const FaultBound bound = fault_bound(request.rule);
-    const std::uint32_t f = bound.of(n);
-    const std::uint32_t needed = minimum_cohort(request.rule, f);
+    const std::uint32_t f = fault_bound(steps, rule).of(n), needed = minimum_cohort(steps, rule, n);
     if (n < needed)
       return Status(Code::kInvalid, "cohort_too_small",
-                    to_string(request.rule) + " with f = " + std::to_string(f) + " needs " +
+                    to_string(steps, rule) + " with f = " + std::to_string(f) + " needs " +
                         std::to_string(needed) + " updates; a round of this task may close with " +
                         std::to_string(n) + ": raise minimum_cohort or lower the fault bound");
-    if (bound.count) break;
+    if (only_counts) break;
+  }
+  return {};
+}
+
+/// MDA looks for the best of C(n, f) subsets: every cohort a round may close with must leave few.
+Status check_subsets(const PlanRequest& request) {
+  if (!std::holds_alternative<Mda>(request.rule)) return {};
+  for (std::uint32_t n = request.minimum_cohort; n <= request.max_updates; ++n) {
+    std::uint32_t f = fault_bound(request.rule).of(n), whole = n;
+    if (request.sharding) {
+      MUSTER_ASSIGN(const Shards shards, make_shards(*request.sharding, request.rule, n));
+      f = shards.f, whole = shards.largest;
+    }
+    const std::uint32_t rows = rows_after(request.pre_steps, whole);
+    if (subset_count(rows, f) > kMostSubsets)
+      return Status(Code::kInvalid, "too_many_subsets",
+                    to_string(request.rule) + " over " + std::to_string(rows) +
+                        " rows with f = " + std::to_string(f) + " has C(" + std::to_string(rows) +
+                        ", " + std::to_string(f) + ") > " + std::to_string(kMostSubsets) +
+                        " subsets to choose from: lower max_updates or the fault bound, or put "
+                        "bucketing before it");
   }
   return {};
 }
@@ -114,13 +137,22 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
     memory.push_back({"optimiser", (has_second_moment(request.optimiser) ? 8 : 4) * d});
   if (uses_previous(request.rule)) memory.push_back({"previous aggregate", 4 * d});
   if (request.sharding) memory.push_back({"shard sum", 8 * d});
-  if (needs_chunk_sum(request.rule))
+  if (needs_chunk_sum(request.rule) || (uses_previous(request.rule) && !request.pre_steps.empty()))
     memory.push_back({"chunk sum", sizeof(std::int64_t) * request.chunk_coordinates});
   const std::size_t n = plan.streaming ? 1 : plan.rows_at_once();
   if (shape_of(request.rule) == Shape::kGram)
     memory.push_back({"gram matrix", sizeof(double) * n * n});
   if (std::holds_alternative<Caf>(request.rule))
     memory.push_back({"covariance", 2 * sizeof(double) * n * n});
+  const bool all_distances =
+      !request.pre_steps.empty() || std::holds_alternative<Mda>(request.rule);
+  // Those measured, in rank order, and after a stage of mixing.
+  if (all_distances && needs_distances(request.pre_steps, request.rule))
+    memory.push_back({"distances", 3 * sizeof(double) * n * n});
+  if (std::holds_alternative<Bulyan>(request.rule))
+    memory.push_back({"neighbour lists", 2 * sizeof(std::uint32_t) * n * n});
+  if (request.invalid_updates == InvalidUpdates::kZero && !plan.streaming)
+    memory.push_back({"zero update", plan.row_pitch});
   memory.push_back({"scratch", backend.scratch_bytes(n, request.chunk_coordinates)});
   return memory;
 }
@@ -152,9 +184,10 @@ Status place_codes(Plan& plan) {
   plan.peak_bytes = rest + codes.bytes;
   if (bounded && plan.peak_bytes > request.memory_budget)
     return Status(Code::kInvalid, "memory_budget",
-                  to_string(request.rule) + " over " + std::to_string(request.dimension) +
-                      " coordinates and " + std::to_string(request.max_updates) +
-                      " updates needs " + with_unit(plan.peak_bytes) + " of a budget of " +
+                  to_string(request.pre_steps, request.rule) + " over " +
+                      std::to_string(request.dimension) + " coordinates and " +
+                      std::to_string(request.max_updates) + " updates needs " +
+                      with_unit(plan.peak_bytes) + " of a budget of " +
                       with_unit(request.memory_budget) + ": " + list(plan.memory));
   return {};
 }
@@ -185,14 +218,17 @@ std::string Plan::describe() const {
 Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backend) {
   MUSTER_TRY(check_numbers(request));
   MUSTER_TRY(check_chunks(request));
+  MUSTER_TRY(accepts(request.pre_steps, request.rule));
   MUSTER_TRY(check_cohort(request));
+  MUSTER_TRY(check_subsets(request));
   Plan plan;
   plan.request = request;
   plan.chunk_count = static_cast<std::uint32_t>(
       divide_up<std::uint64_t>(request.dimension, request.chunk_coordinates));
   plan.row_bytes = payload_bytes(request.format, request.chunk_coordinates);
   plan.row_pitch = align_up(plan.row_bytes, 64);
-  plan.streaming = shape_of(request.rule) == Shape::kRow && !request.sharding;
+  plan.streaming =
+      shape_of(request.rule) == Shape::kRow && !request.sharding && request.pre_steps.empty();
   plan.grid_bits = grid_bits(request.value_bound, request.max_updates, request.max_weight);
   if (plan.grid_bits < kLeastGridBits)
     return Status(Code::kInvalid, "grid_too_coarse",

@@ -7,10 +7,17 @@
 
 #include "base/codec.h"
 #include "base/status.h"
+#include "robust_agg/pre_step.h"
 #include "robust_agg/rule.h"
 #include "robust_agg/shard.h"
 
 namespace muster::robust {
+
+/// What becomes of an update that breaks the input contract (docs/rules.md). Both are counted.
+enum class InvalidUpdates : std::uint8_t {
+  kReject,  ///< left out: n falls
+  kZero,    ///< replaced by the zero vector: n stays, as a privacy analysis needs it
+};
 
 struct PlanRequest {
   Rule rule;
@@ -24,6 +31,8 @@ struct PlanRequest {
   float value_bound = 16;
   kernels::Optimiser optimiser = kernels::Optimiser::kSgd;
   std::size_t memory_budget = 0;  ///< bytes the task may use in the backend; 0: no limit
+  std::vector<PreStep> pre_steps;
+  InvalidUpdates invalid_updates = InvalidUpdates::kReject;
 };
 
 struct MemoryItem {
@@ -37,7 +46,7 @@ struct Plan {
   std::size_t row_bytes = 0;  ///< payload of a full chunk
   std::size_t row_pitch = 0;  ///< row_bytes padded to 64
   int grid_bits = 0;          ///< g: values are rounded to 2^-g
-  bool streaming = false;     ///< rule of shape kRow
+  bool streaming = false;     ///< rule of shape kRow, no pre-steps
   bool resident =
       false;  ///< codes of all updates stay in backend memory; else re-read from the spool
   std::vector<MemoryItem> memory;
@@ -53,6 +62,7 @@ int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_we
 
 /// Refusals: "grid_too_coarse" (g < 24), "memory_budget" (with every item), "cohort_too_small" (a
 /// cohort a round may close with cannot carry the rule's f), "shard_bound" (the same of a shard),
+/// "too_many_subsets" (MDA), "pre_step",
 /// "too_many_chunks", "rule_codec", "plan_request" (a number outside its range).
 Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backend);
 

@@ -49,11 +49,23 @@ std::uint32_t FaultBound::of(std::uint32_t n) const {
 }
 
 std::string_view rule_name(const Rule& rule) {
-  constexpr std::string_view kNames[] = {
-      "mean",         "clipped_mean", "median",           "trimmed_mean",
-      "krum",         "multi_krum",   "geometric_median", "centred_clipping",
-      "cge",          "caf",          "fltrust",          "monna",
-      "sign_majority"};
+  constexpr std::string_view kNames[] = {"mean",
+                                         "clipped_mean",
+                                         "median",
+                                         "trimmed_mean",
+                                         "krum",
+                                         "multi_krum",
+                                         "geometric_median",
+                                         "centred_clipping",
+                                         "cge",
+                                         "caf",
+                                         "fltrust",
+                                         "monna",
+                                         "sign_majority",
+                                         "meamed",
+                                         "phocas",
+                                         "bulyan",
+                                         "mda"};
   static_assert(std::size(kNames) == std::variant_size_v<Rule>);
   return kNames[rule.index()];
 }
@@ -70,7 +82,10 @@ Shape shape_of(const Rule& rule) {
           [](const Cge&) { return Shape::kPasses; }, [](const Caf&) { return Shape::kGram; },
           [](const FlTrust&) { return Shape::kPasses; },
           [](const Monna&) { return Shape::kPasses; },
-          [](const SignMajority&) { return Shape::kRow; }},
+          [](const SignMajority&) { return Shape::kRow; },
+          [](const Meamed&) { return Shape::kCoordinate; },
+          [](const Phocas&) { return Shape::kCoordinate; },
+          [](const Bulyan&) { return Shape::kGram; }, [](const Mda&) { return Shape::kGram; }},
       rule);
 }
 
@@ -97,6 +112,14 @@ FaultBound fault_bound(const Rule& rule) {
                     rule);
 }
 
+bool takes_fault_bound(const Rule& rule) {
+  return std::visit(
+      [](const auto& kind) {
+        return requires { kind.f; };
+      },
+      rule);
+}
+
 std::uint32_t minimum_cohort(const Rule& rule, std::uint32_t f) {
   return std::visit(
       Overloaded{[](const Mean&) { return 1u; }, [](const ClippedMean&) { return 1u; },
@@ -107,7 +130,9 @@ std::uint32_t minimum_cohort(const Rule& rule, std::uint32_t f) {
                  [](const CentredClipping&) { return 1u; }, [f](const Cge&) { return 2 * f + 1; },
                  [f](const Caf&) { return 2 * f + 1; },
                  [](const FlTrust&) { return 2u; },  // the trusted update and one to average
-                 [f](const Monna&) { return 2 * f + 1; }, [](const SignMajority&) { return 1u; }},
+                 [f](const Monna&) { return 2 * f + 1; }, [](const SignMajority&) { return 1u; },
+                 [f](const Meamed&) { return 2 * f + 1; }, [f](const Phocas&) { return 2 * f + 1; },
+                 [f](const Bulyan&) { return 4 * f + 3; }, [f](const Mda&) { return 2 * f + 1; }},
       rule);
 }
 
@@ -185,6 +210,20 @@ std::string_view sensitivity(const Rule& rule) {
           [](const SignMajority&) {
             return std::string_view(
                 "none that shrinks with n: the votes have sqrt(d), the signs are made of them");
+          },
+          [](const Meamed&) {
+            return std::string_view(
+                "none useful: about 2 sqrt(2) C, for updates clipped to norm C");
+          },
+          [](const Phocas&) {
+            return std::string_view(
+                "none useful: about 2 sqrt(2) C, for updates clipped to norm C");
+          },
+          [](const Bulyan&) {
+            return std::string_view("none useful: 2C, for updates clipped to norm C");
+          },
+          [](const Mda&) {
+            return std::string_view("none useful: 2C, for updates clipped to norm C");
           }},
       rule);
 }
@@ -218,7 +257,11 @@ std::string to_string(const Rule& rule) {
           [](const Caf& caf) { return bound_text(caf.f); },
           [](const FlTrust&) { return std::string(); },
           [](const Monna& monna) { return bound_text(monna.f); },
-          [](const SignMajority& majority) { return "step=" + number(majority.step); }},
+          [](const SignMajority& majority) { return "step=" + number(majority.step); },
+          [](const Meamed& meamed) { return bound_text(meamed.f); },
+          [](const Phocas& phocas) { return bound_text(phocas.f); },
+          [](const Bulyan& bulyan) { return bound_text(bulyan.f); },
+          [](const Mda& mda) { return bound_text(mda.f); }},
       rule);
   const std::string name(rule_name(rule));
   return parameters.empty() ? name : name + "(" + parameters + ")";

@@ -95,8 +95,29 @@ struct SignMajority {
   double step = 1;
 };
 
+/// Per coordinate mean of the n - f values nearest the median (Xie et al. 2018). Breakdown n/2.
+struct Meamed {
+  FaultBound f;
+};
+/// Per coordinate mean of the n - f values nearest the trimmed mean (Xie et al. 2018b). Breakdown
+/// n/2.
+struct Phocas {
+  FaultBound f;
+};
+/// n - 2f rows elected one after the other by Krum, then per coordinate the mean of the n - 4f of
+/// their values nearest their median (El Mhamdi et al. 2018). Needs n >= 4f + 3.
+struct Bulyan {
+  FaultBound f;
+};
+/// Mean of the n - f rows of least diameter (El Mhamdi et al. 2018, minimum-diameter averaging).
+/// Breakdown n/2.
+struct Mda {
+  FaultBound f;
+};
+
 using Rule = std::variant<Mean, ClippedMean, Median, TrimmedMean, Krum, MultiKrum, GeometricMedian,
-                          CentredClipping, Cge, Caf, FlTrust, Monna, SignMajority>;
+                          CentredClipping, Cge, Caf, FlTrust, Monna, SignMajority, Meamed, Phocas,
+                          Bulyan, Mda>;
 
 /// How a rule meets memory (algorithms: execution shapes).
 enum class Shape : std::uint8_t {
@@ -109,7 +130,9 @@ enum class Shape : std::uint8_t {
 /// As a configuration writes it: "mean", "clipped_mean", "median", ...
 std::string_view rule_name(const Rule& rule);
 Shape shape_of(const Rule& rule);
+/// {} for rules that take none.
 FaultBound fault_bound(const Rule& rule);
+bool takes_fault_bound(const Rule& rule);
 /// Smallest cohort the rule is defined for with `f` faulty (n > 2f, n >= 2f + 3, ...).
 std::uint32_t minimum_cohort(const Rule& rule, std::uint32_t f);
 /// Whether the rule begins at the task's previous aggregate: see aggregate().

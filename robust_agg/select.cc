@@ -1,6 +1,8 @@
 #include "robust_agg/select.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "base/check.h"
 
@@ -11,13 +13,21 @@ GramDistances::GramDistances(std::span<const double> gram, std::uint32_t n, doub
   MUSTER_CHECK_OP(gram.size(), ==, std::size_t{n} * n);
 }
 
+GramDistances GramDistances::of_table(std::span<const double> squared_distances, std::uint32_t n) {
+  GramDistances distances(squared_distances, n, 0);
+  distances.table_ = true;
+  return distances;
+}
+
 double GramDistances::distance(std::uint32_t i, std::uint32_t j) const {
   const std::size_t n = n_;
+  if (table_) return gram_[i * n + j];
   return std::max(0.0, gram_[i * n + i] + gram_[j * n + j] - 2 * gram_[i * n + j]);
 }
 
 double GramDistances::error(std::uint32_t i, std::uint32_t j) const {
   const std::size_t n = n_;
+  if (exact()) return 0;
   return relative_error_ * (gram_[i * n + i] + gram_[j * n + j]);
 }
 
@@ -38,11 +48,19 @@ double smallest_sum(std::vector<double>& values, std::uint32_t q) {
   return sum;
 }
 
+namespace {
+
+/// Relative: adding q numbers that are not negative is off by less than q units in the last place.
+double rounding_of_sum(const GramDistances& distances, std::uint32_t q) {
+  return distances.exact() ? 0 : 2 * (q + 1) * 0x1p-52;
+}
+
+}  // namespace
+
 ScoreBounds score_bounds(const GramDistances& distances, std::uint32_t q) {
   const std::uint32_t n = distances.n();
   ScoreBounds bounds{std::vector<double>(n), std::vector<double>(n)};
-  // Adding q numbers that are not negative is off by less than q units in the last place.
-  const double rounding = distances.exact() ? 0 : 2 * (q + 1) * 0x1p-52;
+  const double rounding = rounding_of_sum(distances, q);
   std::vector<double> values;
   values.reserve(n);
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -83,6 +101,67 @@ Verdict judge(const ScoreBounds& bounds, std::uint32_t m) {
   }
   verdict.open = m - static_cast<std::uint32_t>(verdict.selected.size());
   return verdict;
+}
+
+RemainingScores::RemainingScores(const GramDistances& distances)
+    : distances_(distances), rows_(distances.n()), left_(distances.n(), true) {
+  const std::uint32_t n = distances.n();
+  std::iota(rows_.begin(), rows_.end(), 0u);
+  const auto order_by = [&](auto bound) {
+    Order order;
+    order.reserve(std::size_t{n} * (n - 1));
+    std::vector<std::pair<double, std::uint32_t>> others;
+    for (std::uint32_t i = 0; i < n; ++i) {
+      others.clear();
+      for (std::uint32_t j = 0; j < n; ++j)
+        if (j != i) others.emplace_back((distances.*bound)(i, j), j);
+      std::sort(others.begin(), others.end());
+      for (const auto& other : others) order.push_back(other.second);
+    }
+    return order;
+  };
+  by_most_ = order_by(&GramDistances::most);
+  if (!distances.exact()) by_least_ = order_by(&GramDistances::least);
+}
+
+void RemainingScores::remove(std::uint32_t row) {
+  MUSTER_CHECK(left_[row]);
+  left_[row] = false;
+  rows_.erase(std::lower_bound(rows_.begin(), rows_.end(), row));
+}
+
+ScoreBounds RemainingScores::bounds(std::uint32_t q) const {
+  MUSTER_CHECK_OP(std::size_t{q}, <, rows_.size());
+  const std::size_t others = distances_.n() - 1;
+  const auto sum = [&](std::uint32_t i, const Order& order, auto bound) {
+    double total = 0;
+    const std::uint32_t* next = order.data() + i * others;
+    for (std::uint32_t counted = 0; counted < q; ++next)
+      if (left_[*next]) total += (distances_.*bound)(i, *next), ++counted;
+    return total;
+  };
+  const double rounding = rounding_of_sum(distances_, q);
+  ScoreBounds bounds;
+  for (const std::uint32_t i : rows_) {
+    const double most = sum(i, by_most_, &GramDistances::most);
+    bounds.most.push_back(most * (1 + rounding));
+    bounds.least.push_back(
+        distances_.exact() ? most : sum(i, by_least_, &GramDistances::least) * (1 - rounding));
+  }
+  return bounds;
+}
+
+std::vector<std::uint32_t> RemainingScores::possible_neighbours(std::uint32_t i,
+                                                                std::uint32_t q) const {
+  MUSTER_CHECK(q > 0);
+  MUSTER_CHECK_OP(std::size_t{q}, <, rows_.size());
+  const std::uint32_t* next = by_most_.data() + i * (distances_.n() - std::size_t{1});
+  for (std::uint32_t counted = left_[*next]; counted < q; counted += left_[*next]) ++next;
+  const double farthest = distances_.most(i, *next);
+  std::vector<std::uint32_t> possible;
+  for (const std::uint32_t j : rows_)
+    if (j != i && distances_.least(i, j) <= farthest) possible.push_back(j);
+  return possible;
 }
 
 std::vector<std::uint32_t> possible_neighbours(const GramDistances& distances, std::uint32_t i,

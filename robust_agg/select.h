@@ -15,6 +15,8 @@ class GramDistances {
   /// `gram`: n x n, row-major. `relative_error` times (G_ii + G_jj) bounds the error of the
   /// distance of i and j; 0 where the matrix is exact.
   GramDistances(std::span<const double> gram, std::uint32_t n, double relative_error);
+  /// Exact distances themselves, n x n, for what works on bounds.
+  static GramDistances of_table(std::span<const double> squared_distances, std::uint32_t n);
 
   std::uint32_t n() const { return n_; }
   bool exact() const { return relative_error_ == 0; }
@@ -28,6 +30,7 @@ class GramDistances {
   std::span<const double> gram_;
   std::uint32_t n_;
   double relative_error_;
+  bool table_ = false;  ///< gram_ holds squared distances
 };
 
 /// The sum of the q smallest, added in ascending order so that it is one number whatever the order
@@ -49,6 +52,28 @@ struct Verdict {
   std::uint32_t open = 0;                 ///< places left for contenders
 };
 Verdict judge(const ScoreBounds& bounds, std::uint32_t m);
+
+/// Scores among the rows that are left while rows are taken away one by one. 8 n^2 bytes.
+class RemainingScores {
+ public:
+  /// `distances` must outlive this.
+  explicit RemainingScores(const GramDistances& distances);
+
+  const std::vector<std::uint32_t>& rows() const { return rows_; }  ///< left, ascending
+  void remove(std::uint32_t row);
+  /// Of the rows left, in the order of rows(), over their q nearest among them.
+  ScoreBounds bounds(std::uint32_t q) const;
+  /// The other rows left that may be among the q nearest of row i, ascending; at least q.
+  std::vector<std::uint32_t> possible_neighbours(std::uint32_t i, std::uint32_t q) const;
+
+ private:
+  using Order = std::vector<std::uint32_t>;  ///< n rows of n - 1 others, nearest first
+
+  const GramDistances& distances_;
+  Order by_most_, by_least_;  ///< by_least_ is empty where distances are exact
+  std::vector<std::uint32_t> rows_;
+  std::vector<bool> left_;
+};
 
 /// The other rows that may be among the q nearest of row i, ascending; at least q.
 std::vector<std::uint32_t> possible_neighbours(const GramDistances& distances, std::uint32_t i,

@@ -109,7 +109,8 @@ std::uint32_t faulty_in_shard(std::uint32_t n, std::uint32_t faulty, std::uint32
   return middle;  // more than failure allows is below: the bound is at the mode already
 }
 
-Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint32_t n) {
+Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint32_t n,
+                           std::span<const PreStep> steps) {
   MUSTER_CHECK_OP(n, >=, 1u);
   Shards shards;
   shards.count = divide_up(n, sharding.size);
@@ -117,7 +118,9 @@ Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint
   shards.largest = divide_up(n, shards.count);
   const std::uint32_t faulty = FaultBound{std::nullopt, sharding.byzantine_share}.of(n);
   shards.f = faulty_in_shard(n, faulty, shards.largest, shards.count, sharding.failure);
-  const std::uint32_t needed = std::max(minimum_cohort(rule, shards.f), 2 * shards.f + 1);
+  const auto with_f = with_faults(std::vector<PreStep>(steps.begin(), steps.end()), shards.f);
+  const std::uint32_t needed =
+      std::max(minimum_cohort(with_f, with_faults(rule, shards.f), n), 2 * shards.f + 1);
   if (shards.smallest < needed)
     return Status(Code::kInvalid, "shard_bound",
                   std::to_string(n) + " updates, " + std::to_string(faulty) +
@@ -130,13 +133,13 @@ Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint
 }
 
 Status check_shards(const Sharding& sharding, const Rule& rule, std::uint32_t minimum_cohort,
-                    std::uint32_t max_updates) {
+                    std::uint32_t max_updates, std::span<const PreStep> steps) {
   // Between two multiples of the size the number of shards is the same and they only grow, so the
   // hardest cohorts are those just past a multiple, and least of them the first ones. A cohort this
   // does not find is refused when it is aggregated.
   constexpr std::uint64_t kOneByOne = 1024;
   const auto sound = [&](std::uint64_t n) {
-    return make_shards(sharding, rule, static_cast<std::uint32_t>(n)).status();
+    return make_shards(sharding, rule, static_cast<std::uint32_t>(n), steps).status();
   };
   const std::uint64_t last = std::min<std::uint64_t>(minimum_cohort + kOneByOne, max_updates);
   for (std::uint64_t n = minimum_cohort; n <= last; ++n) MUSTER_TRY(sound(n));
@@ -182,11 +185,12 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
                                  std::int64_t* sum, const float* previous) {
   if (cohort.size() == 0)
     return Status(Code::kInvalid, "cohort_too_small", "a sharded rule needs at least one update");
-  MUSTER_ASSIGN(const Shards shards,
-                make_shards(*plan.request.sharding, plan.request.rule, cohort.size()));
+  MUSTER_ASSIGN(const Shards shards, make_shards(*plan.request.sharding, plan.request.rule,
+                                                 cohort.size(), plan.request.pre_steps));
   Plan part_plan = plan;
   part_plan.request.sharding.reset();
   part_plan.request.rule = with_faults(plan.request.rule, shards.f);
+  part_plan.request.pre_steps = with_faults(plan.request.pre_steps, shards.f);
   const auto d = static_cast<std::size_t>(plan.request.dimension);
   MUSTER_ASSIGN(const ScopedBuffer part_sum,
                 ScopedBuffer::allocate(backend, d * sizeof(std::int64_t)));

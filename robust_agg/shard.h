@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "robust_agg/pre_step.h"
 #include "robust_agg/rule.h"
 
 namespace muster::robust {
@@ -35,10 +36,12 @@ std::uint32_t faulty_in_shard(std::uint32_t n, std::uint32_t faulty, std::uint32
                               std::uint32_t shards, double failure);
 
 /// "shard_bound" where a shard could not carry the rule with f_g faulty, with the numbers.
-Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint32_t n);
+/// `steps` go before the rule in every shard.
+Result<Shards> make_shards(const Sharding& sharding, const Rule& rule, std::uint32_t n,
+                           std::span<const PreStep> steps = {});
 /// make_shards() for every kind of cohort between the two sizes.
 Status check_shards(const Sharding& sharding, const Rule& rule, std::uint32_t minimum_cohort,
-                    std::uint32_t max_updates);
+                    std::uint32_t max_updates, std::span<const PreStep> steps = {});
 
 /// The same rule with f as its fault bound, where it has one.
 Rule with_faults(Rule rule, std::uint32_t f);

@@ -32,6 +32,8 @@ struct Example {
   Rule rule;
   Vector expected;
   std::vector<std::uint32_t> selected = {};
+  std::vector<PreStep> pre_steps = {};
+  std::string name() const { return to_string(pre_steps, rule); }
 };
 
 std::vector<Example> examples() {
@@ -57,16 +59,23 @@ std::vector<Example> examples() {
       {MultiKrum{faulty(1), 6, q5}, best6, {0, 1, 2, 3, 4, 5}},
       {MultiKrum{faulty(1), 0}, best4, {0, 1, 2, 3}},
       {MultiKrum{faulty(1), 7}, {15.0 / 7, -3.0 / 7, 0, 36.0 / 7}, {0, 1, 2, 3, 4, 5, 6}},
+      {Meamed{faulty(1)}, best6},
+      {Phocas{faulty(1)}, best6},
+      {Mda{faulty(1)}, best6, {0, 1, 2, 3, 4, 5}},
+      // With ties split by index it would be 11/3, -5/3, 4/3, 2/3.
+      {Bulyan{faulty(1)}, {4, -17.0 / 9, 8.0 / 9, 8.0 / 9}, {0, 1, 2, 3, 4}},
+      {TrimmedMean{faulty(1)}, best6, {}, {NeighbourMixing{faulty(1)}}},
   };
 }
 
 TEST(Golden, SetAHoldsForEveryRuleCodecAndBackend) {
   for (const Format& format : kFormats)
     for (const Example& example : examples()) {
-      SCOPED_TRACE(std::string(format.name) + " " + to_string(example.rule));
+      SCOPED_TRACE(std::string(format.name) + " " + example.name());
       const Answer answer = run({.rule = example.rule,
                                  .format = format.format,
-                                 .chunk_coordinates = format.chunk_coordinates},
+                                 .chunk_coordinates = format.chunk_coordinates,
+                                 .pre_steps = example.pre_steps},
                                 kSetA);
       expect_values(answer, example.expected);
       EXPECT_EQ(answer.outcome.selected, example.selected);
@@ -99,12 +108,20 @@ TEST(Golden, ClippedMeanOfSetA) {
 TEST(Golden, EveryOrderOfSetAGivesTheSameBits) {
   std::vector<Example> all = examples();
   all.push_back({ClippedMean{5}, {}});
+  const PreStep clipping = Clipping{5}, arc = AdaptiveClipping{faulty(1)}, buckets = Bucketing{2},
+                mixing = NeighbourMixing{faulty(1)};
+  all.push_back({Mean{}, {}, {}, {arc}});
+  all.push_back({Median{}, {}, {}, {clipping, buckets, mixing}});
+  all.push_back({MultiKrum{faulty(1), 3}, {}, {}, {arc, mixing}});
+  all.push_back({Mda{faulty(1)}, {}, {}, {clipping, buckets}});
+  all.push_back({Bulyan{faulty(1)}, {}, {}, {mixing}});
   for (const Example& example : all)
     for (const Format& format : {kFormats[0], kFormats[4]}) {
-      SCOPED_TRACE(std::string(format.name) + " " + to_string(example.rule));
+      SCOPED_TRACE(std::string(format.name) + " " + example.name());
       const Conditions sorted{.rule = example.rule,
                               .format = format.format,
-                              .chunk_coordinates = format.chunk_coordinates};
+                              .chunk_coordinates = format.chunk_coordinates,
+                              .pre_steps = example.pre_steps};
       const Answer expected = run_on(cpu_backend(), sorted, kSetA);
       std::vector<std::uint64_t> order(kSetA.size());
       std::iota(order.begin(), order.end(), std::uint64_t{0});
@@ -136,6 +153,18 @@ TEST(Golden, TiesGoToTheLowerRank) {
 TEST(Golden, MicroVectorsOfByzFl) {
   expect_values(run({.rule = TrimmedMean{faulty(1)}}, kByzFl), {4, 5, 6});
   expect_values(run({.rule = Median{}}, kByzFl), {4, 5, 6});
+  expect_values(run({.rule = Meamed{faulty(1)}}, kByzFl), {4, 5, 6});
+  expect_values(run({.rule = Mda{faulty(1)}}, kByzFl), {2.5, 3.5, 4.5});
+  // The means after NNM are (2.5, ..), (2.5, ..), (5.5, ..); the median of them is the first.
+  expect_values(run({.rule = Median{}, .pre_steps = {NeighbourMixing{faulty(1)}}}, kByzFl),
+                {2.5, 3.5, 4.5});
+  expect_values(run({.rule = Mean{}, .pre_steps = {NeighbourMixing{faulty(1)}}}, kByzFl),
+                {3.5, 4.5, 5.5});
+  // ARC makes the third row 4.41004009, 5.04004582, 5.67005155.
+  const Answer arc = run({.rule = Mean{}, .pre_steps = {AdaptiveClipping{faulty(1)}}}, kByzFl);
+  const Vector clipped_third = {4.41004009, 5.04004582, 5.67005155};
+  for (std::size_t k = 0; k < 3; ++k)
+    EXPECT_NEAR(3 * arc.values[k] - kByzFl[0][k] - kByzFl[1][k], clipped_third[k], 1e-8);
   // |(1, 2, 3)| = sqrt 14: clipped to 2 it is 0.53452248, 1.06904497, 1.60356745.
   const Answer clipped = run({.rule = ClippedMean{2}}, {kByzFl[0]});
   expect_values(clipped, {2 / std::sqrt(14.0), 4 / std::sqrt(14.0), 6 / std::sqrt(14.0)});

@@ -19,6 +19,8 @@ struct Conditions {
   std::optional<Sharding> sharding = {};
   std::vector<float> previous = {};  ///< empty: none
   std::optional<std::uint32_t> trusted = {};
+  std::vector<PreStep> pre_steps = {};
+  InvalidUpdates invalid_updates = InvalidUpdates::kReject;
 };
 
 struct Answer {
@@ -58,7 +60,10 @@ inline Plan plan_for(const Conditions& conditions, std::size_t n, std::size_t d,
   Plan plan = make_plan(request, backend).value();
   plan.request.rule = rule;
   plan.request.sharding = conditions.sharding;
-  plan.streaming = shape_of(rule) == Shape::kRow && !conditions.sharding;
+  plan.request.pre_steps = conditions.pre_steps;
+  plan.request.invalid_updates = conditions.invalid_updates;
+  plan.streaming =
+      shape_of(rule) == Shape::kRow && !conditions.sharding && conditions.pre_steps.empty();
   return plan;
 }
 

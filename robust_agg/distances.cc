@@ -1,0 +1,118 @@
+#include "robust_agg/distances.h"
+
+#include <cmath>
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+namespace muster::robust {
+namespace {
+
+/// Pairs of one job, for a backend keeps a partial sum a pair and block of coordinates.
+constexpr std::size_t kPairsPerJob = std::size_t{1} << 14;
+
+}  // namespace
+
+Result<Gram> gram_of(const Execution& run) {
+  const std::size_t n = run.rows.n();
+  MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(run.backend, n * n * sizeof(double)));
+  Gram gram{std::move(buffer), {}, {}, {}};
+  for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
+    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
+    for (const int exponent : codes.scale_exponents)
+      gram.least_exponent = std::min(gram.least_exponent.value_or(exponent), exponent);
+    run.backend.gram({codes, nullptr, gram.buffer.as<double>()}, kernels::Stream::kCompute);
+    finish_jobs(run.backend);
+  }
+  if (run.backend.host_visible()) {
+    gram.values = {gram.buffer.as<const double>(), n * n};
+  } else {
+    gram.copy.resize(n * n);
+    run.backend.download(std::as_writable_bytes(std::span(gram.copy)), gram.buffer.data(),
+                         kernels::Stream::kCompute);
+    gram.values = gram.copy;
+  }
+  return gram;
+}
+
+double relative_error(const Execution& run, const Gram& gram) {
+  const std::size_t n = run.rows.n();
+  if (gram.least_exponent) {
+    // Everything is a multiple of the squared least scale; below 2^53 of those nothing is rounded.
+    double largest = 0;
+    for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, gram.values[i * n + i]);
+    if (4 * largest < std::ldexp(1.0, 53 + 2 * *gram.least_exponent)) return 0;
+  }
+  // A backend adds at most 4096 coordinates by themselves, in some order, and then those sums
+  // (kernels/canonical.h); the last term covers the roundings of products, scales and norms.
+  constexpr std::uint64_t kBlock = 4096;
+  const std::uint64_t blocks_of_chunk =
+      divide_up<std::uint64_t>(run.plan.request.chunk_coordinates, kBlock);
+  const double additions =
+      static_cast<double>(kBlock + blocks_of_chunk * run.plan.chunk_count + 16);
+  return 4 * additions * 0x1p-53;
+}
+
+Result<std::vector<double>> measure_pairs(const Execution& run, std::span<const Pair> pairs) {
+  std::vector<std::uint32_t> flat;
+  flat.reserve(2 * pairs.size());
+  for (const Pair& pair : pairs) flat.insert(flat.end(), {pair.i, pair.j});
+  std::vector<double> distances(pairs.size());
+  for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
+    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
+    for (std::size_t first = 0; first < pairs.size(); first += kPairsPerJob) {
+      const std::size_t count = std::min(kPairsPerJob, pairs.size() - first);
+      run.backend.pair_distances({codes, std::span(flat).subspan(2 * first, 2 * count),
+                                  std::span(distances).subspan(first, count)},
+                                 kernels::Stream::kCompute);
+    }
+  }
+  return distances;
+}
+
+Status MeasuredDistances::require(std::vector<Pair> pairs) {
+  std::erase_if(pairs, [&](const Pair& pair) { return known_.contains(key(pair)); });
+  std::sort(pairs.begin(), pairs.end());
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  for (std::size_t first = 0; first < pairs.size(); first += kPairsPerPass) {
+    const auto some =
+        std::span(pairs).subspan(first, std::min(kPairsPerPass, pairs.size() - first));
+    MUSTER_ASSIGN(const std::vector<double> distances, measure_pairs(run_, some));
+    for (std::size_t k = 0; k < some.size(); ++k) known_.emplace(key(some[k]), distances[k]);
+  }
+  return {};
+}
+
+double MeasuredDistances::of(std::uint32_t i, std::uint32_t j) const {
+  const auto found = known_.find(key(ordered(i, j)));
+  MUSTER_CHECK(found != known_.end());
+  return found->second;
+}
+
+Result<std::vector<double>> all_distances(const Execution& run) {
+  const std::size_t n = run.rows.n();
+  std::vector<double> all(n * n);
+  if (run.plan.request.format.codec == Codec::kI8S) {
+    MUSTER_ASSIGN(const Gram gram, gram_of(run));
+    if (relative_error(run, gram) == 0) {
+      const auto& g = gram.values;
+      for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t j = 0; j < n; ++j)
+          all[i * n + j] = g[i * n + i] + g[j * n + j] - 2 * g[i * n + j];
+      return all;
+    }
+  }
+  std::vector<Pair> pairs;
+  for (std::uint32_t i = 0; i < n; ++i)
+    for (std::uint32_t j = i + 1; j < n; ++j) {
+      pairs.push_back({i, j});
+      if (pairs.size() < kPairsPerPass && (i + 2 < n || j + 1 < n)) continue;
+      MUSTER_ASSIGN(const std::vector<double> distances, measure_pairs(run, pairs));
+      for (std::size_t k = 0; k < pairs.size(); ++k)
+        all[pairs[k].i * n + pairs[k].j] = all[pairs[k].j * n + pairs[k].i] = distances[k];
+      pairs.clear();
+    }
+  return all;
+}
+
+}  // namespace muster::robust
