@@ -63,9 +63,9 @@ std::vector<double> geometric_median_coefficients(const Cloud& cloud, const Geom
     for (double& coefficient : coefficients) coefficient /= total;
     if (step + 1 == rule.iterations) break;
     distances = distances_to(cloud, coefficients);
-    const double objective = smoothed_sum(distances, smoothing);
-    if (before - objective < rule.tolerance * before) break;
-    before = objective;
+    const double after = smoothed_sum(distances, smoothing);
+    if (rule.tolerance > 0 && before - after <= rule.tolerance * after) break;
+    before = after;
   }
   return coefficients;
 }

@@ -17,7 +17,7 @@ struct Clipping {
   double clip_norm = 1;
 };
 /// Clips the floor(2 f (n - f) / n) longest updates to the norm of the longest one left (Allouah et
-/// al. 2025, "Adaptive robust clipping").
+/// al. 2025, "Adaptive gradient clipping").
 struct AdaptiveClipping {
   FaultBound f;
 };

@@ -11,6 +11,7 @@
 #include "kernels/cell/grid.h"
 #include "kernels/cell/key.h"
 #include "kernels/cell/network.h"
+#include "kernels/cell/window.h"
 
 namespace muster::kernels::cell {
 namespace {
@@ -107,6 +108,51 @@ TEST(Network, SortsEveryZeroOneInput) {
   expect_sorts<16>(1 << 16, 1);
   expect_sorts<32>(20'000, 1);
   expect_sorts<64>(20'000, 1);
+}
+
+/// numerator / divisor to the nearest, ties to even, by its definition.
+std::int64_t nearest(__int128 numerator, __int128 divisor) {
+  __int128 floor = numerator / divisor;
+  if (floor * divisor > numerator) --floor;
+  const __int128 rest = numerator - floor * divisor;
+  const bool up = 2 * rest > divisor || (2 * rest == divisor && floor % 2 != 0);
+  return static_cast<std::int64_t>(floor + (up ? 1 : 0));
+}
+
+TEST(DivideEven, IsExactAndSettlesTiesToEven) {
+  EXPECT_EQ(divide_even(5, 2), 2);
+  EXPECT_EQ(divide_even(7, 2), 4);
+  EXPECT_EQ(divide_even(-5, 2), -2);
+  EXPECT_EQ(divide_even(-7, 2), -4);
+  EXPECT_EQ(divide_even(-1, 3), 0);
+  std::mt19937_64 random(8);
+  for (int i = 0; i < 100'000; ++i) {
+    const auto numerator = static_cast<std::int64_t>(random()) >> (2 + random() % 60);
+    const auto divisor = static_cast<std::int64_t>(1 + (random() >> (40 + random() % 23)));
+    ASSERT_EQ(divide_even(numerator, divisor), nearest(numerator, divisor))
+        << numerator << " / " << divisor;
+  }
+}
+
+TEST(SplitTies, NeedsNoWiderProduct) {
+  std::mt19937_64 random(9);
+  for (int i = 0; i < 100'000; ++i) {
+    const auto ties = static_cast<std::int64_t>(1 + (random() >> (40 + random() % 23)));
+    const auto places = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(ties + 1));
+    const auto sum = static_cast<std::int64_t>(random()) >> (2 + random() % 60);
+    ASSERT_EQ(split_ties(places, sum, ties), nearest(static_cast<__int128>(places) * sum, ties))
+        << places << " * " << sum << " / " << ties;
+  }
+}
+
+TEST(ScaledDistance, FitsAtTheEdgeOfTheGrid) {
+  // n values of 2^62 / n, all but one at the other end: the distances are 2^63 less a little.
+  constexpr std::int64_t n = 1024, edge = (std::int64_t{1} << 62) / n;
+  const std::int64_t sum = (n - 1) * edge - edge;
+  EXPECT_EQ(scaled_distance(-edge, sum, n), 2 * (n - 1) * edge);
+  EXPECT_EQ(scaled_distance(edge, sum, n), 2 * edge);
+  EXPECT_EQ(scaled_reach(-edge, edge, sum, n), 2 * (n - 1) * edge);
+  EXPECT_EQ(scaled_reach(edge, edge, sum, n), 2 * edge);
 }
 
 }  // namespace

@@ -137,6 +137,39 @@ TEST(Plan, RefusesCohortsThatCannotCarryTheRule) {
                                           "with 10"));
 }
 
+TEST(Plan, RefusesMoreSubsetsThanMdaMaySearch) {
+  PlanRequest request = request_for(Mda{faulty(4)});
+  EXPECT_THAT(refusal(request), HasSubstr("accepted"));
+  request.rule = Mda{faulty(5)};
+  EXPECT_EQ(refusal(request),
+            "too_many_subsets: mda(f=5) over 68 rows with f = 5 has C(68, 5) > 10000000 subsets to "
+            "choose from: lower max_updates or the fault bound, or put bucketing before it");
+  request.pre_steps = {Bucketing{2}};
+  EXPECT_THAT(refusal(request), HasSubstr("accepted"));
+}
+
+TEST(Plan, CountsWhatPreStepsNeed) {
+  PlanRequest request = request_for(Median{});
+  request.pre_steps = {NeighbourMixing{faulty(10)}};
+  const Plan plan = make_plan(request, ReferenceBackend()).value();
+  EXPECT_THAT(plan.describe(), HasSubstr("distances 234.4 KiB"));
+  EXPECT_FALSE(plan.streaming);
+  request.rule = Mean{};
+  EXPECT_FALSE(make_plan(request, ReferenceBackend()).value().streaming);
+  request.minimum_cohort = 20;
+  EXPECT_THAT(
+      refusal(request),
+      HasSubstr("nnm(f=10), then mean with f = 10 needs 21 updates; a round of this task may "
+                "close with 20"));
+  request = request_for(Bulyan{faulty(10)});
+  request.invalid_updates = InvalidUpdates::kZero;
+  EXPECT_THAT(refusal(request), HasSubstr("gram matrix 78.1 KiB, neighbour lists 78.1 KiB, zero "
+                                          "update 256.0 KiB"));
+  request.rule = ClippedMean{1};
+  request.pre_steps = {Bucketing{2}};
+  EXPECT_THAT(refusal(request), HasSubstr("pre_step: clipped_mean takes no pre-steps"));
+}
+
 TEST(Plan, RefusesNumbersOutOfRange) {
   const auto with = [](auto change) {
     PlanRequest request = request_for(Median{});

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "robust_agg/pre_step.h"
-#include "tests/robust_agg/encode.h"
+#include "tests/robust_agg/row_reference.h"
 
 namespace muster::robust::testing {
 
@@ -101,8 +101,8 @@ inline std::vector<std::uint32_t> bulyan_order(const Rows& rows, std::size_t f) 
 
 /// Tries every subset of n - f rows, in lexicographic order.
 inline std::vector<std::uint32_t> mda_rows(const Rows& rows, std::size_t f) {
-  std::vector<char> in(rows.size(), 1);
-  std::fill(in.end() - static_cast<std::ptrdiff_t>(f), in.end(), 0);
+  std::vector<bool> in(rows.size(), true);
+  std::fill(in.end() - static_cast<std::ptrdiff_t>(f), in.end(), false);
   std::vector<std::uint32_t> best;
   double least = INFINITY;
   do {
@@ -136,6 +136,7 @@ inline Rows nnm_rows(const Rows& rows, std::size_t f) {
     });
     others.resize(rows.size() - f - 1);
     others.push_back(static_cast<std::uint32_t>(i));
+    std::sort(others.begin(), others.end());  // equal sets, equal means
     mixed.push_back(mean_of_rows(chosen(rows, others)));
   }
   return mixed;
@@ -188,6 +189,13 @@ inline Vector after_rule(const Rule& rule, const Rows& rows, std::size_t f) {
     return by_column(chosen(rows, bulyan_order(rows, f)), [&](const Vector& column) {
       return nearest_mean(column, middle(column), n - 4 * f);
     });
+  if (const auto* median = std::get_if<GeometricMedian>(&rule))
+    return reference_geometric_median(rows, Vector(n, 1.0), median->smoothing,
+                                      static_cast<int>(median->iterations), mean_of_rows(rows));
+  if (const auto* clipping = std::get_if<CentredClipping>(&rule))
+    return reference_centred_clipping(rows, Vector(n, 1.0), clipping->tau,
+                                      static_cast<int>(clipping->iterations),
+                                      Vector(rows[0].size()));
   MUSTER_CHECK(std::holds_alternative<Mean>(rule));
   return mean_of_rows(rows);
 }

@@ -25,6 +25,11 @@ TEST(ParseRule, ReadsEveryRule) {
             "multi_krum(f=3, m=5, neighbours=n-f-1)");
   EXPECT_EQ(to_string(parse_rule("multi_krum", {.f = 3}).value()),
             "multi_krum(f=3, m=n-f-2, neighbours=n-f-2)");
+  EXPECT_EQ(to_string(parse_rule("meamed", {.f = 3}).value()), "meamed(f=3)");
+  EXPECT_EQ(to_string(parse_rule("phocas", {.byzantine_share = 0.1}).value()),
+            "phocas(byzantine_share=0.1)");
+  EXPECT_EQ(to_string(parse_rule("bulyan", {.f = 2}).value()), "bulyan(f=2)");
+  EXPECT_EQ(to_string(parse_rule("mda", {.f = 2}).value()), "mda(f=2)");
 }
 
 TEST(ParseRule, ReadsTheRowRules) {
@@ -79,6 +84,7 @@ TEST(ParseRule, SuggestsTheNearestSpelling) {
             "rule_unknown: there is no rule \"trimed_mean\"; did you mean \"trimmed_mean\"?");
   EXPECT_THAT(refusal("Krum", {}), HasSubstr("\"krum\""));
   EXPECT_THAT(refusal("multikrum", {}), HasSubstr("\"multi_krum\""));
+  EXPECT_THAT(refusal("bullyan", {}), HasSubstr("\"bulyan\""));
   EXPECT_THAT(refusal("", {}), HasSubstr("rule_unknown"));
   EXPECT_LT(refusal(std::string(100'000, 'x'), {}).size(), 300u);
 }
@@ -128,6 +134,10 @@ TEST(MinimumCohort, FollowsThePapers) {
   EXPECT_EQ(minimum_cohort(Monna{}, 3), 7u);
   EXPECT_EQ(minimum_cohort(FlTrust{}, 0), 2u);
   EXPECT_EQ(minimum_cohort(SignMajority{}, 0), 1u);
+  EXPECT_EQ(minimum_cohort(Meamed{}, 3), 7u);
+  EXPECT_EQ(minimum_cohort(Phocas{}, 3), 7u);
+  EXPECT_EQ(minimum_cohort(Bulyan{}, 3), 15u);
+  EXPECT_EQ(minimum_cohort(Mda{}, 3), 7u);
 }
 
 TEST(Rule, DeclaresShapeWeightsAndSensitivity) {
@@ -150,7 +160,8 @@ TEST(Rule, DeclaresShapeWeightsAndSensitivity) {
   EXPECT_THAT(std::string(sensitivity(CentredClipping{})), HasSubstr("iterations * tau / n"));
   EXPECT_THAT(std::string(sensitivity(TrimmedMean{})), HasSubstr("C / (n - 2f)"));
   for (const Rule& rule :
-       {Rule(Mean{}), Rule(ClippedMean{}), Rule(Median{}), Rule(Krum{}), Rule(MultiKrum{})})
+       {Rule(Mean{}), Rule(ClippedMean{}), Rule(Median{}), Rule(Krum{}), Rule(MultiKrum{}),
+        Rule(Meamed{}), Rule(Phocas{}), Rule(Bulyan{}), Rule(Mda{})})
     EXPECT_THAT(std::string(sensitivity(rule)), HasSubstr("none"));
 }
 
