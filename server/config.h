@@ -27,6 +27,8 @@ struct TaskConfig {
   std::uint32_t chunk_coordinates = 65'536;
   std::string rule = "mean";
   robust::RuleParameters rule_parameters;  ///< clip_norm, f, byzantine_share, m, neighbours
+  std::vector<std::string> pre_steps;      ///< what goes before the rule (robust_agg/pre_step.h)
+  std::string invalid_updates = "reject";  ///< or "zero"
   robust::StepParameters step;             ///< optimiser, learning_rate, beta1, beta2, epsilon
   float device_clip_norm = 0;              ///< asked of devices; 0: none
   float value_bound = 16;

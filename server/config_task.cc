@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <span>
 
 #include "base/codec.h"
 #include "base/limits.h"
+#include "robust_agg/pre_step.h"
 #include "server/config_text.h"
 
 namespace muster::server {
@@ -82,6 +84,8 @@ void read_rule(Section& section, TaskConfig& task) {
   if (section.number("byzantine_share", number)) parameters.byzantine_share = number;
   if (section.integer("m", count, 0, limits::kMaxUpdates)) parameters.m = count;
   if (section.text("neighbours", text)) parameters.neighbours = text;
+  section.texts("pre_steps", task.pre_steps);
+  section.choice("invalid_updates", task.invalid_updates, {"reject", "zero"});
 }
 
 void read_step(Section& section, TaskConfig& task) {
@@ -136,15 +140,16 @@ void read_cohort(Section& section, TaskConfig& task) {
 }
 
 /// The rule must be defined for every cohort a round may close with.
-void check_rule_cohort(Section& section, const TaskConfig& task, const robust::Rule& rule) {
+void check_rule_cohort(Section& section, const TaskConfig& task, const robust::Rule& rule,
+                       std::span<const robust::PreStep> steps) {
   // A share is rounded down, so the need does not grow evenly; a window past the minimum shows it.
   constexpr std::uint32_t kWindow = 65'536;
   const std::uint32_t last = std::min(task.target_cohort, task.minimum_cohort + kWindow);
-  const robust::FaultBound bound = robust::fault_bound(rule);
+  const robust::FaultBound bound = robust::fault_bound(steps, rule);
   for (std::uint32_t n = task.minimum_cohort; n <= last; ++n) {
-    const std::uint32_t f = bound.of(n), needed = robust::minimum_cohort(rule, f);
+    const std::uint32_t f = bound.of(n), needed = robust::minimum_cohort(steps, rule, n);
     if (needed > n)
-      return section.problem("minimum_cohort", robust::to_string(rule) +
+      return section.problem("minimum_cohort", robust::to_string(steps, rule) +
                                                    " with f = " + std::to_string(f) +
                                                    " needs a cohort of " + std::to_string(needed) +
                                                    ", a round may have " + std::to_string(n));
@@ -158,7 +163,11 @@ void check_rule(Section& section, const TaskConfig& task, std::optional<ChunkFor
   if (format)
     if (const Status status = robust::accepts(*rule, *format); !status.ok())
       section.problem("codec", std::string(status.message()));
-  if (section.sound({"target_cohort", "minimum_cohort"})) check_rule_cohort(section, task, *rule);
+  if (!section.sound({"pre_steps"})) return;
+  const auto steps = robust::parse_pre_steps(task.pre_steps, *rule);
+  if (!steps.ok()) return section.problem("pre_steps", std::string(steps.status().message()));
+  if (section.sound({"target_cohort", "minimum_cohort"}))
+    check_rule_cohort(section, task, *rule, *steps);
 }
 
 /// "key = value" lines.
@@ -168,6 +177,11 @@ class Writer {
     text_.append(key).append(" = ").append(value).append("\n");
   }
   void text(std::string_view key, std::string_view value) { raw(key, toml_string(value)); }
+  void texts(std::string_view key, std::span<const std::string> values) {
+    std::string list;
+    for (const std::string& value : values) list += (list.empty() ? "" : ", ") + toml_string(value);
+    raw(key, "[" + list + "]");
+  }
   template <std::integral T>
   void whole(std::string_view key, T value) {
     raw(key, std::to_string(value));
@@ -237,6 +251,8 @@ std::string task_text(const TaskConfig& task) {
   if (parameters.byzantine_share) writer.number("byzantine_share", *parameters.byzantine_share);
   if (parameters.m) writer.whole("m", *parameters.m);
   if (parameters.neighbours) writer.text("neighbours", *parameters.neighbours);
+  if (!task.pre_steps.empty()) writer.texts("pre_steps", task.pre_steps);
+  writer.text("invalid_updates", task.invalid_updates);
   write_step(writer, task.step);
   write_bounds(writer, task);
   writer.number("over_selection", task.over_selection);
@@ -258,11 +274,14 @@ Result<TaskConfig> parse_task(std::string_view text, std::string_view file) {
 std::string task_terms(const TaskConfig& task) {
   const auto rule = robust::parse_rule(task.rule, task.rule_parameters);
   MUSTER_CHECK(rule.ok());
+  const auto steps = robust::parse_pre_steps(task.pre_steps, *rule);
+  MUSTER_CHECK(steps.ok());
   Writer writer;
   writer.whole("terms", 1);
   writer.text("task", task.name);
   write_format(writer, task);
-  writer.text("rule", robust::to_string(*rule));
+  writer.text("rule", robust::to_string(*steps, *rule));
+  if (task.invalid_updates != "reject") writer.text("invalid_updates", task.invalid_updates);
   write_step(writer, task.step);
   write_bounds(writer, task);
   return writer.take();

@@ -41,6 +41,9 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
   MUSTER_TRY(task->load_model());
   robust::PlanRequest request;
   request.rule = task->rule_;
+  MUSTER_ASSIGN(request.pre_steps, robust::parse_pre_steps(wish.pre_steps, task->rule_));
+  request.invalid_updates = wish.invalid_updates == "zero" ? robust::InvalidUpdates::kZero
+                                                           : robust::InvalidUpdates::kReject;
   request.dimension = task->layout_.dimension;
   // A chunk longer than the model would only size slots for bytes that never come.
   const std::uint64_t block = wish.block;
@@ -473,7 +476,7 @@ TaskStatus Task::status() const {
   TaskStatus status;
   status.id = row_.id;
   status.name = row_.name;
-  status.rule = robust::to_string(rule_);
+  status.rule = robust::to_string(plan_.request.pre_steps, rule_);
   status.codec = config_.codec;
   status.state = std::string(round_ ? phase_name(round_->phase()) : "finished");
   status.round = round_row_.round;

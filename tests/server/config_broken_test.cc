@@ -127,6 +127,16 @@ constexpr Broken kBroken[] = {
     {"AParameterOfAnotherRule", TASK "f = 2", "f:1:1: key 'task.rule': mean takes no f."},
     {"AShareOfHalf", TASK "rule = 'trimmed_mean'\nbyzantine_share = 0.5",
      "f:4:8: key 'task.rule': trimmed_mean byzantine_share must be in [0, 0.5), it is 0.500000."},
+    {"APreStepWithoutItsParameter", TASK "rule = 'median'\npre_steps = ['nnm']",
+     "f:5:13: key 'task.pre_steps': nnm needs f or byzantine_share, for median has none: write "
+     "nnm(f=...)."},
+    {"AnUnknownWayWithInvalidUpdates", TASK "invalid_updates = 'ignore'",
+     "f:4:19: key 'task.invalid_updates': "},
+    {"ACohortTooSmallBehindBuckets",
+     TASK "rule = 'krum'\nf = 2\npre_steps = 'bucketing(s=2)'\nminimum_cohort = 12",
+     "f:7:18: key 'task.minimum_cohort': bucketing(s=2), then krum(f=2, neighbours=n-f-2) with f = "
+     "2 "
+     "needs a cohort of 13, a round may have 12."},
     {"ACohortTooSmallForTheRule", TASK "rule = 'krum'\nf = 20",
      "f:1:1: key 'task.minimum_cohort': krum(f=20, neighbours=n-f-2) with f = 20 needs a cohort of "
      "43, a round may have 10."},

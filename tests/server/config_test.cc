@@ -123,6 +123,8 @@ rule = "multi_krum"
 byzantine_share = 0.1
 m = 5
 neighbours = "n-f-1"
+pre_steps = ["clipping(clip_norm=2)", "nnm"]
+invalid_updates = "zero"
 optimiser = "adam"
 learning_rate = 1
 beta1 = 0.85
@@ -153,6 +155,8 @@ TEST(TaskConfig, EveryKeyIsRead) {
   EXPECT_EQ(task->rule_parameters.byzantine_share, 0.1);
   EXPECT_EQ(task->rule_parameters.m, 5u);
   EXPECT_EQ(task->rule_parameters.neighbours, "n-f-1");
+  EXPECT_EQ(task->pre_steps, (std::vector<std::string>{"clipping(clip_norm=2)", "nnm"}));
+  EXPECT_EQ(task->invalid_updates, "zero");
   EXPECT_EQ(task->step.optimiser, kernels::Optimiser::kAdam);
   EXPECT_EQ(task->step.learning_rate, 1.0);
   EXPECT_EQ(task->step.beta1, 0.85);
