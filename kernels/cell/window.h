@@ -24,14 +24,19 @@ MUSTER_CELL int64_t scaled_reach(int64_t first, int64_t last, int64_t sum, int64
   return larger(sum - first * count, last * count - sum);
 }
 
-/// numerator / divisor rounded to the nearest integer, ties to even; divisor > 0.
-MUSTER_CELL int64_t divide_even(int64_t numerator, int64_t divisor) {
-  int64_t quotient = numerator / divisor;
-  int64_t rest = numerator % divisor;
-  quotient -= rest < 0 ? 1 : 0;
-  rest += rest < 0 ? divisor : 0;
-  const int64_t above = rest - (divisor - rest);  // > 0: nearer to the next integer
-  return quotient + ((above > 0 || (above == 0 && (quotient & 1) != 0)) ? 1 : 0);
+/// numerator / divisor rounded to the nearest integer, ties to even, for 0 < divisor < 2^32 and
+/// |numerator| <= 2^62, without a division, which no vector has. `reciprocal` = 1.0 / divisor.
+MUSTER_CELL int64_t divide_even(int64_t numerator, int64_t divisor, double reciprocal) {
+  // The first quotient is off by its rounding errors, up to 2^10; the rest it leaves is small
+  // enough that the second is off by nothing, except that a tie may go either way.
+  int64_t quotient = round_even(static_cast<double>(numerator) * reciprocal);
+  int64_t rest = numerator - quotient * divisor;
+  quotient += round_even(static_cast<double>(rest) * reciprocal);
+  rest = numerator - quotient * divisor;
+  const int64_t odd = quotient & 1;
+  quotient += 2 * rest == divisor ? odd : 0;
+  quotient -= -2 * rest == divisor ? odd : 0;
+  return quotient;
 }
 
 /// places * tie_sum / ties rounded to the nearest integer, ties to even, for 0 <= places <= ties:

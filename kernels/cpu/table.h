@@ -82,8 +82,8 @@ struct StepView {
 
 /// Columns a kept sum sorts together: a cache line of int8 codes.
 constexpr std::size_t kColumnTile = 64;
-/// Columns a window sum sorts together.
-constexpr std::size_t kWindowColumns = 16;
+/// Columns a window sum sorts together: so many that g++ makes vectors of them before it unrolls.
+constexpr std::size_t kWindowColumns = 32;
 /// Rows of a Gram panel; a tile of the Gram matrix is kGramPanel x kGramPanel.
 constexpr std::size_t kGramPanel = 32;
 /// Coordinates of f64 panels held at a time: eight rows of a micro kernel fit the first cache

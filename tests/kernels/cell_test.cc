@@ -120,17 +120,25 @@ std::int64_t nearest(__int128 numerator, __int128 divisor) {
 }
 
 TEST(DivideEven, IsExactAndSettlesTiesToEven) {
-  EXPECT_EQ(divide_even(5, 2), 2);
-  EXPECT_EQ(divide_even(7, 2), 4);
-  EXPECT_EQ(divide_even(-5, 2), -2);
-  EXPECT_EQ(divide_even(-7, 2), -4);
-  EXPECT_EQ(divide_even(-1, 3), 0);
+  const auto divided = [](std::int64_t numerator, std::int64_t divisor) {
+    return divide_even(numerator, divisor, 1.0 / static_cast<double>(divisor));
+  };
+  EXPECT_EQ(divided(5, 2), 2);
+  EXPECT_EQ(divided(7, 2), 4);
+  EXPECT_EQ(divided(-5, 2), -2);
+  EXPECT_EQ(divided(-7, 2), -4);
+  EXPECT_EQ(divided(-1, 3), 0);
   std::mt19937_64 random(8);
   for (int i = 0; i < 100'000; ++i) {
     const auto numerator = static_cast<std::int64_t>(random()) >> (2 + random() % 60);
-    const auto divisor = static_cast<std::int64_t>(1 + (random() >> (40 + random() % 23)));
-    ASSERT_EQ(divide_even(numerator, divisor), nearest(numerator, divisor))
+    const auto divisor = static_cast<std::int64_t>(1 + (random() >> (33 + random() % 30)));
+    ASSERT_EQ(divided(numerator, divisor), nearest(numerator, divisor))
         << numerator << " / " << divisor;
+    // Ties and their neighbours, at every size.
+    const std::int64_t tie = numerator / divisor * divisor + divisor / 2;
+    if (std::abs(tie) >= (std::int64_t{1} << 62) - 2) continue;
+    for (const std::int64_t near : {tie - 1, tie, tie + 1})
+      ASSERT_EQ(divided(near, divisor), nearest(near, divisor)) << near << " / " << divisor;
   }
 }
 

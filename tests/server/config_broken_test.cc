@@ -129,9 +129,9 @@ constexpr Broken kBroken[] = {
      "f:4:8: key 'task.rule': trimmed_mean byzantine_share must be in [0, 0.5), it is 0.500000."},
     {"APreStepWithoutItsParameter", TASK "rule = 'median'\npre_steps = ['nnm']",
      "f:5:13: key 'task.pre_steps': nnm needs f or byzantine_share, for median has none: write "
-     "nnm(f=...)."},
+     "nnm(f=...)"},
     {"AnUnknownWayWithInvalidUpdates", TASK "invalid_updates = 'ignore'",
-     "f:4:19: key 'task.invalid_updates': "},
+     "f:4:19: key 'task.invalid_updates': \"ignore\" is none of reject, zero."},
     {"ACohortTooSmallBehindBuckets",
      TASK "rule = 'krum'\nf = 2\npre_steps = 'bucketing(s=2)'\nminimum_cohort = 12",
      "f:7:18: key 'task.minimum_cohort': bucketing(s=2), then krum(f=2, neighbours=n-f-2) with f = "

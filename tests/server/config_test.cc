@@ -112,7 +112,7 @@ TEST(Config, PlainIsFineOnLoopbackAndWhereItIsAskedFor) {
         << host;
 }
 
-constexpr char kFullTask[] = R"(
+constexpr char kFullTask[] = R"toml(
 name = "a-task_1"
 model = "some \"odd\\ name\u0001.safetensors"
 codec = "i8s"
@@ -140,7 +140,7 @@ deadline = "90s"
 rounds = 7
 memory = "1536MiB"
 keep_models = 3
-)";
+)toml";
 
 TEST(TaskConfig, EveryKeyIsRead) {
   const auto task = parse_task(kFullTask, "f");

@@ -22,23 +22,30 @@ void load_grid(const ChunkView& view, const double* scaled_factors, size_t begin
   }
 }
 
-void add_row(int64_t* __restrict sums, const int64_t* __restrict row, int64_t sign) {
-  for (size_t c = 0; c < kWindowColumns; ++c) sums[c] += sign * row[c];
+void add_row(int64_t* __restrict sums, const int64_t* __restrict row) {
+  for (size_t c = 0; c < kWindowColumns; ++c) sums[c] += row[c];
+}
+void take_row(int64_t* __restrict sums, const int64_t* __restrict row) {
+  for (size_t c = 0; c < kWindowColumns; ++c) sums[c] -= row[c];
 }
 
 /// target = the means, rounded to the grid, of the rows of `tile` that the stage lists.
 void mix_rows(const MixView& stage, const int64_t* tile, size_t n, int64_t* target) {
   alignas(64) int64_t all[kWindowColumns] = {};
   if (stage.except)
-    for (size_t row = 0; row < n; ++row) add_row(all, tile + row * kWindowColumns, 1);
+    for (size_t row = 0; row < n; ++row) add_row(all, tile + row * kWindowColumns);
   for (size_t row = 0; row < stage.n; ++row) {
     int64_t* sums = target + row * kWindowColumns;
     memcpy(sums, all, sizeof all);
     const size_t listed = stage.bounds[row + 1] - stage.bounds[row];
-    for (size_t m = stage.bounds[row]; m < stage.bounds[row + 1]; ++m)
-      add_row(sums, tile + stage.members[m] * kWindowColumns, stage.except ? -1 : 1);
+    for (size_t m = stage.bounds[row]; m < stage.bounds[row + 1]; ++m) {
+      const int64_t* member = tile + stage.members[m] * kWindowColumns;
+      stage.except ? take_row(sums, member) : add_row(sums, member);
+    }
     const int64_t divisor = static_cast<int64_t>(stage.except ? n - listed : listed);
-    for (size_t c = 0; c < kWindowColumns; ++c) sums[c] = cell::divide_even(sums[c], divisor);
+    const double reciprocal = 1.0 / static_cast<double>(divisor);
+    for (size_t c = 0; c < kWindowColumns; ++c)
+      sums[c] = cell::divide_even(sums[c], divisor, reciprocal);
   }
 }
 
@@ -57,7 +64,7 @@ void sort_rows(int64_t* tile, size_t n) {
     for (size_t k = p; k >= 1; k /= 2)
       for (size_t j = k % p; j + k < n; j += 2 * k)
         for (size_t i = 0; i < k && i + j + k < n; ++i)
-          if ((i + j) / (2 * p) == (i + j + k) / (2 * p))
+          if (((i + j) ^ (i + j + k)) < 2 * p)  // in the same run of 2p rows
             order_rows(tile + (i + j) * kWindowColumns, tile + (i + j + k) * kWindowColumns);
 }
 
@@ -86,10 +93,11 @@ void sum_nearest(const int64_t* __restrict tile, size_t n, const int64_t* __rest
     const int64_t* values = tile + row * kWindowColumns;
     for (size_t c = 0; c < kWindowColumns; ++c) {
       const int64_t distance = cell::scaled_distance(values[c], centre[c], centre_count);
-      counts.near_sum[c] += distance < reach[c] ? values[c] : 0;
-      counts.near[c] += distance < reach[c] ? 1 : 0;
-      counts.tie_sum[c] += distance == reach[c] ? values[c] : 0;
-      counts.ties[c] += distance == reach[c] ? 1 : 0;
+      const int64_t near = -int64_t{distance < reach[c]}, tied = -int64_t{distance == reach[c]};
+      counts.near_sum[c] += values[c] & near;  // masks: g++ makes branches of conditions here
+      counts.near[c] -= near;
+      counts.tie_sum[c] += values[c] & tied;
+      counts.ties[c] -= tied;
     }
   }
   for (size_t c = 0; c < kWindowColumns; ++c) {
@@ -120,7 +128,7 @@ void window_sum(const ChunkView& view, const WindowView& job, size_t begin, size
     sort_rows(rows, n);
     alignas(64) int64_t sums[kWindowColumns] = {};
     for (size_t row = job.low; row < n - job.high; ++row)
-      add_row(sums, rows + row * kWindowColumns, 1);
+      add_row(sums, rows + row * kWindowColumns);
     if (job.keep > 0) {
       alignas(64) int64_t centre[kWindowColumns];
       memcpy(centre, sums, sizeof centre);
