@@ -24,6 +24,8 @@ static_assert(static_cast<int>(Codec::kI8S) == static_cast<int>(cell::Coding::kI
 constexpr std::size_t kGrainCoordinates = 65'536;
 /// Shares of a coordinate range begin at multiples of this: whole cache lines of every operand.
 constexpr std::size_t kCoordinateUnit = 64;
+/// A kept sum counts rows in this many.
+constexpr std::size_t kKeptSumRows = std::size_t{1} << 24;
 
 class CpuBackend final : public Backend {
  public:
@@ -158,15 +160,14 @@ void CpuBackend::accumulate(const AccumulateJob& job, Stream) {
 
 void CpuBackend::kept_sum(const KeptSumJob& job, Stream) {
   MUSTER_CHECK_OP(std::uint64_t{job.low} + job.high, <, job.codes.n());
+  MUSTER_CHECK_OP(job.codes.n(), <, kKeptSumRows);
   const ChunkView codes = view(job.codes);
   const KeptSumView kept{job.low, job.high, job.grid_bits, std::ldexp(1.0, job.grid_bits),
                          job.target};
-  const std::size_t grain = kGrainCoordinates / kColumnTile / codes.n;
-  workers_.run(divide_up(codes.d, kColumnTile), grain,
-               [&](std::size_t begin, std::size_t end, std::size_t worker) {
-                 kernels_.kept_sum(codes, kept, begin, end,
-                                   scratch_[worker].reserve(kept_sum_scratch_bytes(codes.n)));
-               });
+  const std::size_t scratch = kernels_.kept_sum_scratch(codes.coding, codes.n, codes.d);
+  split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t worker) {
+    kernels_.kept_sum(codes, kept, begin, end, scratch_[worker].reserve(scratch));
+  });
 }
 
 void CpuBackend::gram(const GramJob& job, Stream) {
@@ -223,7 +224,9 @@ void CpuBackend::step(const StepJob& job, Stream) {
 }
 
 std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
-  const std::size_t worker = std::max(kept_sum_scratch_bytes(n), kGramScratchBytes);
+  std::size_t worker = kGramScratchBytes;
+  for (std::uint8_t codec = 0; codec < kCodecCount; ++codec)
+    worker = std::max(worker, kernels_.kept_sum_scratch(static_cast<cell::Coding>(codec), n, d));
   const std::size_t blocks = canonical::block_count(d);
   return workers_.count() * worker + n * blocks * sizeof(BlockSummary) + n * sizeof(double) +
          d * sizeof(float);

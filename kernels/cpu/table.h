@@ -50,7 +50,7 @@ struct StepView {
   cell::StepRates rates;
 };
 
-/// Columns a kept sum sorts together: a cache line of int8 codes.
+/// Columns a network sorts together.
 constexpr std::size_t kColumnTile = 64;
 /// Rows of a Gram panel; a tile of the Gram matrix is kGramPanel x kGramPanel.
 constexpr std::size_t kGramPanel = 32;
@@ -61,9 +61,6 @@ constexpr std::size_t kGramDepth = 512;
 constexpr std::size_t kGramPitch = kGramDepth + 8;
 
 /// Scratch of one worker, 64-byte aligned.
-constexpr std::size_t kept_sum_scratch_bytes(std::size_t n) {
-  return (n < 64 ? 64 : n) * kColumnTile * sizeof(std::int32_t);
-}
 /// Two panels of f64 values and the lanes of every pair; two panels of int16 codes need less.
 constexpr std::size_t kGramScratchBytes =
     (2 * kGramPanel * kGramPitch + kGramPanel * kGramPanel * canonical::kLanes) * sizeof(double);
@@ -75,9 +72,10 @@ struct KernelTable {
   void (*inspect)(const ChunkView&, float bound, std::size_t row, std::size_t block, BlockSummary*);
   /// Coordinates [begin, end).
   void (*accumulate)(const ChunkView&, const AccumulateView&, std::size_t begin, std::size_t end);
-  /// Column tiles [begin, end).
+  /// Coordinates [begin, end); n < 2^24. `scratch`: kept_sum_scratch bytes, 64-byte aligned.
   void (*kept_sum)(const ChunkView&, const KeptSumView&, std::size_t begin, std::size_t end,
                    void* scratch);
+  std::size_t (*kept_sum_scratch)(cell::Coding, std::size_t n, std::size_t d);
   /// The tile of panel `i` by panel `j` >= i, and its mirror image.
   void (*gram)(const ChunkView&, const float* centre, std::size_t i, std::size_t j, double* gram,
                void* scratch);

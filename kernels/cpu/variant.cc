@@ -9,7 +9,7 @@
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 
-const KernelTable kTable = {inspect,  accumulate, kept_sum,      gram,
+const KernelTable kTable = {inspect,  accumulate, kept_sum,      kept_sum_scratch, gram,
                             distance, step_sgd,   step_momentum, step_adam};
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL
