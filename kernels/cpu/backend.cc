@@ -24,6 +24,8 @@ static_assert(static_cast<int>(Codec::kI8S) == static_cast<int>(cell::Coding::kI
 constexpr std::size_t kGrainCoordinates = 65'536;
 /// Shares of a coordinate range begin at multiples of this: whole cache lines of every operand.
 constexpr std::size_t kCoordinateUnit = 64;
+/// The histograms that are there today.
+constexpr std::size_t kCountBins = 256;
 /// A kept sum counts rows in this many.
 constexpr std::size_t kKeptSumRows = std::size_t{1} << 24;
 
@@ -66,6 +68,8 @@ class CpuBackend final : public Backend {
   void inspect(const InspectJob& job, Stream stream) override;
   void accumulate(const AccumulateJob& job, Stream stream) override;
   void kept_sum(const KeptSumJob& job, Stream stream) override;
+  void count(const CountJob& job, Stream stream) override;
+  void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) override;
   void gram(const GramJob& job, Stream stream) override;
   void pair_distances(const PairDistanceJob& job, Stream stream) override;
   void step(const StepJob& job, Stream stream) override;
@@ -167,6 +171,27 @@ void CpuBackend::kept_sum(const KeptSumJob& job, Stream) {
   const std::size_t scratch = kernels_.kept_sum_scratch(codes.coding, codes.n, codes.d);
   split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t worker) {
     kernels_.kept_sum(codes, kept, begin, end, scratch_[worker].reserve(scratch));
+  });
+}
+
+void CpuBackend::count(const CountJob& job, Stream) {
+  MUSTER_CHECK_OP(count_bins(job.codes.format.codec), ==, kCountBins);
+  const ChunkView codes = view(job.codes);
+  split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t worker) {
+    kernels_.count(codes, job.counters, begin, end, scratch_[worker].reserve(kCountScratchBytes));
+  });
+}
+
+void CpuBackend::kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream) {
+  MUSTER_CHECK_OP(count_bins(job.format.codec), ==, kCountBins);
+  MUSTER_CHECK_OP(std::uint64_t{job.low} + job.high, <, job.n);
+  MUSTER_CHECK_OP(job.scale_exponents.size(), >=,
+                  divide_up(job.d, std::size_t{1} << job.format.log2_block));
+  const CountsView counts{job.format.log2_block, job.n, job.counters, job.scale_exponents.data()};
+  const KeptSumView kept{job.low, job.high, job.grid_bits, std::ldexp(1.0, job.grid_bits),
+                         job.target};
+  split_coordinates(job.d, kCountBins, [&](std::size_t begin, std::size_t end, std::size_t) {
+    kernels_.kept_sum_of_counts(counts, kept, begin, end);
   });
 }
 

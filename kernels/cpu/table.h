@@ -42,6 +42,14 @@ struct KeptSumView {
   std::int64_t* target;
 };
 
+/// Counters of codes that share their scales.
+struct CountsView {
+  unsigned log2_block;
+  std::size_t n;  ///< rows counted
+  const std::uint32_t* counters;
+  const std::int8_t* shared_exponents;
+};
+
 struct StepView {
   const std::int64_t* sum;
   float* model;
@@ -66,6 +74,9 @@ constexpr std::size_t kGramScratchBytes =
     (2 * kGramPanel * kGramPitch + kGramPanel * kGramPanel * canonical::kLanes) * sizeof(double);
 static_assert(kGramScratchBytes >= 2 * kGramPanel * canonical::kBlock * sizeof(std::int16_t));
 
+/// The 16-bit bins of the columns that are counted together.
+constexpr std::size_t kCountScratchBytes = 32 * 1024;
+
 /// Every function is a pure function of its arguments and may run on any thread.
 struct KernelTable {
   /// Block `block` (canonical.h) of row `row`.
@@ -76,6 +87,12 @@ struct KernelTable {
   void (*kept_sum)(const ChunkView&, const KeptSumView&, std::size_t begin, std::size_t end,
                    void* scratch);
   std::size_t (*kept_sum_scratch)(cell::Coding, std::size_t n, std::size_t d);
+  /// Coordinates [begin, end). `scratch`: kCountScratchBytes.
+  void (*count)(const ChunkView&, std::uint32_t* counters, std::size_t begin, std::size_t end,
+                void* scratch);
+  /// Coordinates [begin, end).
+  void (*kept_sum_of_counts)(const CountsView&, const KeptSumView&, std::size_t begin,
+                             std::size_t end);
   /// The tile of panel `i` by panel `j` >= i, and its mirror image.
   void (*gram)(const ChunkView&, const float* centre, std::size_t i, std::size_t j, double* gram,
                void* scratch);

@@ -1,6 +1,7 @@
 // All CPU kernels of one instruction-set level. Compiled once a level with MUSTER_CPU_LEVEL set to
 // its namespace; includes cells, plain headers and C headers only (see table.h).
 #include "kernels/cpu/variant/accumulate.h"
+#include "kernels/cpu/variant/count.h"
 #include "kernels/cpu/variant/distance.h"
 #include "kernels/cpu/variant/gram.h"
 #include "kernels/cpu/variant/inspect.h"
@@ -9,7 +10,8 @@
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 
-const KernelTable kTable = {inspect,  accumulate, kept_sum,      kept_sum_scratch, gram,
-                            distance, step_sgd,   step_momentum, step_adam};
+const KernelTable kTable = {inspect,  accumulate,         kept_sum, kept_sum_scratch,
+                            count,    kept_sum_of_counts, gram,     distance,
+                            step_sgd, step_momentum,      step_adam};
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL
