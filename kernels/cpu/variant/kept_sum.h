@@ -158,64 +158,65 @@ void sum_values(const ChunkView& view, const KeptSumView& job, size_t begin, siz
   }
 }
 
+/// The same for shared scales: one column after the other where codes lose digits on the grid.
 void sum_codes(const ChunkView& view, const KeptSumView& job, size_t begin, size_t count,
                const uint8_t* rows, size_t pitch, const Boundaries<uint8_t>& found) {
-  const int64_t n = static_cast<int64_t>(view.n);
-  for (size_t k = 0; k < count; k += kVectorBytes) {
-    alignas(64) uint32_t sums[kVectorBytes] = {};
-    add_clamped_bytes(rows + k, view.n, pitch, found.lowest + k, found.highest + k, sums);
-    for (size_t c = 0; c < kVectorBytes && k + c < count; ++c) {
-      const size_t column = begin + k + c;
-      const uint8_t lowest = found.lowest[k + c], highest = found.highest[k + c];
-      const CodeShift shift =
-          code_shift(view.shared_exponents[column >> view.log2_block], job.grid_bits);
-      int64_t sum = int64_t{sums[c]} - 128 * n;
-      if (shift.right != 0)
-        sum = sum_rounded_codes(rows + k + c, view.n, pitch, lowest, highest, shift.right);
-      if (job.low > 0) sum -= int64_t{job.low} * cell::shift_even(code_of(lowest), shift.right);
-      if (job.high > 0) sum -= int64_t{job.high} * cell::shift_even(code_of(highest), shift.right);
-      job.target[column] = static_cast<int64_t>(static_cast<uint64_t>(sum) << shift.left);
+  const auto n = static_cast<int64_t>(view.n);
+  const int64_t low = job.low, high = job.high;
+  alignas(64) uint32_t sums[kMaxTileColumns] = {};
+  for (size_t k = 0; k < count; k += kVectorBytes)
+    add_clamped_bytes(rows + k, view.n, pitch, found.lowest + k, found.highest + k, sums + k);
+  for (size_t k = 0; k < count;) {
+    const size_t stop = run_end(view, begin + k, begin + count) - begin;
+    const CodeShift shift =
+        code_shift(view.shared_exponents[(begin + k) >> view.log2_block], job.grid_bits);
+    for (; k < stop && shift.right != 0; ++k)
+      job.target[begin + k] = sum_rounded_codes(rows + k, view.n, pitch, found.lowest[k],
+                                                found.highest[k], shift.right) -
+                              low * cell::shift_even(code_of(found.lowest[k]), shift.right) -
+                              high * cell::shift_even(code_of(found.highest[k]), shift.right);
+    for (; k < stop; ++k) {
+      const int64_t kept = int64_t{sums[k]} - 128 * n - low * code_of(found.lowest[k]) -
+                           high * code_of(found.highest[k]);
+      job.target[begin + k] = static_cast<int64_t>(static_cast<uint64_t>(kept) << shift.left);
     }
   }
 }
 
-/// A panel: columns [begin, end) of all rows as consecutive tiles, stored and sliced. Free columns
-/// are zero, free rows of the last group and groups without rows past all. Slicing hides part of
-/// the wait for the codes.
+/// A panel: columns [begin, end) of all rows as consecutive tiles. Free columns are zero, free rows
+/// of the last group past all.
 template <cell::Coding kCoding>
 void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
-                Bits* __restrict panel, Bits* __restrict planes) {
+                Bits* __restrict panel) {
   using Stored = typename StoredAs<kCoding>::Stored;
-  constexpr size_t kBits = 8 * sizeof(Stored);
-  const size_t group_rows = kBits / static_cast<size_t>(shape.slices);
-  for (size_t g = 0; g < shape.row_groups; ++g) {
-    for (size_t row = g * group_rows; row < (g + 1) * group_rows; ++row) {
-      if (row + kRowsAhead < view.n) prefetch_row<kCoding>(view, row + kRowsAhead, begin, end);
-      Bits* tile = panel;
-      for (size_t k = begin; k < end; k += shape.columns, tile += shape.tile_vectors) {
-        const size_t count = end - k < shape.columns ? end - k : shape.columns;
-        Stored* stored = reinterpret_cast<Stored*>(tile) + row * shape.columns;
-        if (row < view.n)
-          load_row<kCoding>(view, row, k, count, stored);
-        else
-          for (size_t c = 0; c < count; ++c) stored[c] = StoredAs<kCoding>::past_all();
-        for (size_t c = count; c < shape.columns; ++c) stored[c] = 0;
-      }
-    }
-    const Bits* stored = panel + g * kBits;
-    Bits* sliced = planes + g;
-    for (size_t k = begin; k < end; k += shape.columns) {
-      Bits keys[kBits];
-      for (size_t i = 0; i < kBits; ++i) keys[i] = StoredAs<kCoding>::keys(stored[i]);
-      transpose<kBits>(keys, sliced, shape.plane_pitch);
-      stored += shape.tile_vectors;
-      sliced += shape.plane_vectors;
+  const size_t rows = shape.tile_vectors * sizeof(Bits) / (shape.columns * sizeof(Stored));
+  for (size_t row = 0; row < rows; ++row) {
+    if (row + kRowsAhead < view.n) prefetch_row<kCoding>(view, row + kRowsAhead, begin, end);
+    Bits* tile = panel;
+    for (size_t k = begin; k < end; k += shape.columns, tile += shape.tile_vectors) {
+      const size_t count = end - k < shape.columns ? end - k : shape.columns;
+      Stored* stored = reinterpret_cast<Stored*>(tile) + row * shape.columns;
+      if (row < view.n)
+        load_row<kCoding>(view, row, k, count, stored);
+      else
+        for (size_t c = 0; c < count; ++c) stored[c] = StoredAs<kCoding>::past_all();
+      for (size_t c = count; c < shape.columns; ++c) stored[c] = 0;
     }
   }
-  for (size_t k = begin; k < end; k += shape.columns, planes += shape.plane_vectors)
-    for (size_t b = 0; b < kBits; ++b)
-      for (size_t g = shape.row_groups; g < shape.groups; ++g)
-        planes[b * shape.plane_pitch + g] = all_bits(true);
+}
+
+/// The planes of a tile; groups without rows are past all.
+template <cell::Coding kCoding>
+void slice_tile(const TileShape& shape, const Bits* __restrict stored, Bits* __restrict planes) {
+  constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
+  for (size_t g = 0; g < shape.row_groups; ++g) {
+    Bits keys[kBits];
+    for (size_t i = 0; i < kBits; ++i) keys[i] = StoredAs<kCoding>::keys(stored[g * kBits + i]);
+    transpose<kBits>(keys, planes + g, shape.plane_pitch);
+  }
+  for (size_t b = 0; b < kBits; ++b)
+    for (size_t g = shape.row_groups; g < shape.groups; ++g)
+      planes[b * shape.plane_pitch + g] = all_bits(true);
 }
 
 /// Columns [begin, end) by bit-sliced selection.
@@ -226,7 +227,7 @@ void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
   const TileShape shape = tile_shape(8 * sizeof(Stored), view.n, view.d);
   Bits* const panel = scratch;
   Bits* const planes = panel + shape.panel_tiles * shape.tile_vectors;
-  Bits* const eligible = planes + shape.panel_tiles * shape.plane_vectors;
+  Bits* const eligible = planes + shape.plane_vectors;
   Boundaries<Stored> found;
   for (size_t c = 0; c < kMaxTileColumns; ++c) {
     found.lowest[c] = StoredAs<kCoding>::before_all();
@@ -235,19 +236,17 @@ void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
   const size_t step = shape.panel_tiles * shape.columns;
   for (size_t first = begin; first < end; first += step) {
     const size_t last = end - first < step ? end : first + step;
-    load_panel<kCoding>(view, shape, first, last, panel, planes);
+    load_panel<kCoding>(view, shape, first, last, panel);
     const Bits* tile = panel;
-    const Bits* sliced = planes;
-    for (size_t k = first; k < last; k += shape.columns) {
+    for (size_t k = first; k < last; k += shape.columns, tile += shape.tile_vectors) {
       const size_t count = last - k < shape.columns ? last - k : shape.columns;
       const Stored* rows = reinterpret_cast<const Stored*>(tile);
-      find_boundaries<kCoding>(shape, job, view.n, sliced, eligible, found);
+      slice_tile<kCoding>(shape, tile, planes);
+      find_boundaries<kCoding>(shape, job, view.n, planes, eligible, found);
       if constexpr (kCoding == cell::Coding::kI8S)
         sum_codes(view, job, k, count, rows, shape.columns, found);
       else
         sum_values<kCoding>(view, job, k, count, rows, shape.columns, found);
-      tile += shape.tile_vectors;
-      sliced += shape.plane_vectors;
     }
   }
 }

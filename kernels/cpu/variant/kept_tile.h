@@ -17,7 +17,7 @@ constexpr size_t kMaxTileColumns = 8 * kVectorBytes;
 constexpr size_t kPieceBytes = 512;
 constexpr size_t kPanelBytes = 3 * 1024 * 1024;
 /// Rows asked for ahead of the one that is read.
-constexpr size_t kRowsAhead = 16;
+constexpr size_t kRowsAhead = 32;
 
 struct TileShape {
   int slices;            ///< vectors of a row
@@ -29,10 +29,8 @@ struct TileShape {
   size_t plane_vectors;  ///< planes of a tile
   size_t panel_tiles;    ///< tiles loaded together
 
-  /// Coordinates and planes of a panel, and the sets of two ranks.
-  size_t scratch_vectors() const {
-    return panel_tiles * (tile_vectors + plane_vectors) + 2 * groups;
-  }
+  /// Coordinates of a panel, planes of a tile, and the sets of two ranks.
+  size_t scratch_vectors() const { return panel_tiles * tile_vectors + plane_vectors + 2 * groups; }
 };
 
 TileShape tile_shape(size_t key_bits, size_t n, size_t d) {

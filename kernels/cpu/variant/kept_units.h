@@ -57,10 +57,12 @@ void add_clamped_bytes(const uint8_t* __restrict stored, size_t n, size_t pitch,
       lanes += pair;
       uppers += pair >> 8;
     }
+    alignas(64) uint16_t lane[kVectorBytes / 2], upper[kVectorBytes / 2];
+    memcpy(lane, &lanes, sizeof lane);
+    memcpy(upper, &uppers, sizeof upper);
     for (size_t c = 0; c < kVectorBytes / 2; ++c) {
-      const uint32_t upper = uppers[c];
-      sums[2 * c] += (lanes[c] - (upper << 8)) & 0xffffu;
-      sums[2 * c + 1] += upper;
+      sums[2 * c] += (lane[c] - (uint32_t{upper[c]} << 8)) & 0xffffu;
+      sums[2 * c + 1] += upper[c];
     }
   }
 }
