@@ -11,8 +11,8 @@
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
 
-/// Columns summed side by side.
-constexpr size_t kSumColumns = 16;
+/// Columns summed side by side: no more than the narrowest tile of 32-bit keys has.
+constexpr size_t kSumColumns = kVectorBytes / sizeof(float);
 
 /// sums[c] = clamped values of the rows, `pitch` apart, on the grid, modulo 2^64; c < kSumColumns.
 /// kNear: the boundaries, and so all clamped values, are within cell::kNearGrid.
