@@ -119,6 +119,31 @@ struct WindowSumJob {
   std::int64_t* target = nullptr;
 };
 
+/// Counters a coordinate has in a histogram of its codes: one u32 for each code there is, and so
+/// independent of the cohort. 0: this codec's rows do not share their scales and cannot be counted.
+constexpr std::size_t count_bins(Codec codec) { return codec == Codec::kI8S ? 256 : 0; }
+constexpr std::size_t count_bytes(Codec codec) { return count_bins(codec) * sizeof(std::uint32_t); }
+
+/// counters[k * bins + q + bins / 2] += rows whose code of coordinate k is q. Each call passes over
+/// all counters, so a cohort that comes in parts should come in hundreds of rows; fewer than 2^32
+/// in all.
+struct CountJob {
+  Codes codes;
+  std::uint32_t* counters = nullptr;  ///< d * count_bytes, 64-byte aligned
+};
+
+/// As KeptSumJob, and to the same bits, from counters of n rows.
+struct KeptSumOfCountsJob {
+  ChunkFormat format;
+  std::size_t d = 0;
+  std::span<const std::int8_t> scale_exponents;  ///< as in Codes
+  const std::uint32_t* counters = nullptr;
+  std::uint32_t n = 0;  ///< rows counted
+  std::uint32_t low = 0, high = 0;
+  int grid_bits = 0;
+  std::int64_t* target = nullptr;
+};
+
 /// gram[i * n + j] += <x_i - c, x_j - c> over this chunk, both triangles. Integer codecs without a
 /// centre: exact as long as the total stays below 2^53 units of the smallest block scale. Float
 /// codecs: f64 in canonical order.
@@ -245,6 +270,8 @@ class Backend {
   virtual void accumulate(const AccumulateJob& job, Stream stream) = 0;
   virtual void kept_sum(const KeptSumJob& job, Stream stream) = 0;
   virtual void window_sum(const WindowSumJob& job, Stream stream) = 0;
+  virtual void count(const CountJob& job, Stream stream) = 0;
+  virtual void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) = 0;
   virtual void gram(const GramJob& job, Stream stream) = 0;
   /// Waits for the result.
   virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;

@@ -12,6 +12,15 @@ MUSTER_CELL int64_t to_grid(float x, double scaled_factor) {
   return round_even(static_cast<double>(x) * scaled_factor);
 }
 
+/// The same for |x * scaled_factor| <= kNearGrid, where scaled_factor is a power of two: the result
+/// plus kNearBits, modulo 2^64, in one addition. Adding 1.5 * 2^52 rounds to integers.
+constexpr double kNearGrid = 0x1p50;
+constexpr uint64_t kNearBits = 0x4338000000000000;
+MUSTER_CELL uint64_t to_near_grid(float x, double scaled_factor) {
+  return __builtin_bit_cast(uint64_t,
+                            add_exact_product(static_cast<double>(x), scaled_factor, 0x1.8p52));
+}
+
 /// q * 2^-shift rounded to the nearest integer, ties to even; |q| <= 128, 0 <= shift <= 9 (at 9,
 /// and so beyond, everything rounds to zero). Works on 2q, so that shift 0 needs no case of its
 /// own.

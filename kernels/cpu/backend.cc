@@ -31,6 +31,10 @@ constexpr std::size_t kGrainCoordinates = 65'536;
 constexpr std::size_t kCoordinateUnit = 64;
 /// Rows that share one conversion of the reference of relate().
 constexpr std::size_t kRelatedRows = 16;
+/// The histograms that are there today.
+constexpr std::size_t kCountBins = 256;
+/// A kept sum counts rows in this many.
+constexpr std::size_t kKeptSumRows = std::size_t{1} << 24;
 
 class CpuBackend final : public Backend {
  public:
@@ -72,6 +76,8 @@ class CpuBackend final : public Backend {
   void accumulate(const AccumulateJob& job, Stream stream) override;
   void kept_sum(const KeptSumJob& job, Stream stream) override;
   void window_sum(const WindowSumJob& job, Stream stream) override;
+  void count(const CountJob& job, Stream stream) override;
+  void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) override;
   void gram(const GramJob& job, Stream stream) override;
   void pair_distances(const PairDistanceJob& job, Stream stream) override;
   void expand(const ExpandJob& job, Stream) override {
@@ -179,15 +185,35 @@ void CpuBackend::accumulate(const AccumulateJob& job, Stream) {
 
 void CpuBackend::kept_sum(const KeptSumJob& job, Stream) {
   MUSTER_CHECK_OP(std::uint64_t{job.low} + job.high, <, job.codes.n());
+  MUSTER_CHECK_OP(job.codes.n(), <, kKeptSumRows);
   const ChunkView codes = view(job.codes);
   const KeptSumView kept{job.low, job.high, job.grid_bits, std::ldexp(1.0, job.grid_bits),
                          job.target};
-  const std::size_t grain = kGrainCoordinates / kColumnTile / codes.n;
-  workers_.run(divide_up(codes.d, kColumnTile), grain,
-               [&](std::size_t begin, std::size_t end, std::size_t worker) {
-                 kernels_.kept_sum(codes, kept, begin, end,
-                                   scratch_[worker].reserve(kept_sum_scratch_bytes(codes.n)));
-               });
+  const std::size_t scratch = kernels_.kept_sum_scratch(codes.coding, codes.n, codes.d);
+  split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t worker) {
+    kernels_.kept_sum(codes, kept, begin, end, scratch_[worker].reserve(scratch));
+  });
+}
+
+void CpuBackend::count(const CountJob& job, Stream) {
+  MUSTER_CHECK_OP(count_bins(job.codes.format.codec), ==, kCountBins);
+  const ChunkView codes = view(job.codes);
+  split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t worker) {
+    kernels_.count(codes, job.counters, begin, end, scratch_[worker].reserve(kCountScratchBytes));
+  });
+}
+
+void CpuBackend::kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream) {
+  MUSTER_CHECK_OP(count_bins(job.format.codec), ==, kCountBins);
+  MUSTER_CHECK_OP(std::uint64_t{job.low} + job.high, <, job.n);
+  MUSTER_CHECK_OP(job.scale_exponents.size(), >=,
+                  divide_up(job.d, std::size_t{1} << job.format.log2_block));
+  const CountsView counts{job.format.log2_block, job.n, job.counters, job.scale_exponents.data()};
+  const KeptSumView kept{job.low, job.high, job.grid_bits, std::ldexp(1.0, job.grid_bits),
+                         job.target};
+  split_coordinates(job.d, kCountBins, [&](std::size_t begin, std::size_t end, std::size_t) {
+    kernels_.kept_sum_of_counts(counts, kept, begin, end);
+  });
 }
 
 void CpuBackend::window_sum(const WindowSumJob& job, Stream) {
@@ -322,8 +348,10 @@ void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
 }
 
 std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
-  const std::size_t worker = std::max({kept_sum_scratch_bytes(n), window_scratch_bytes(n),
-                                       kGramScratchBytes, kRotationScratchBytes});
+  std::size_t worker =
+      std::max({window_scratch_bytes(n), kGramScratchBytes, kRotationScratchBytes});
+  for (std::uint8_t codec = 0; codec < kCodecCount; ++codec)
+    worker = std::max(worker, kernels_.kept_sum_scratch(static_cast<cell::Coding>(codec), n, d));
   const std::size_t blocks = canonical::block_count(d);
   return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
          n * sizeof(double) + d * sizeof(float);

@@ -94,6 +94,14 @@ struct UnrotateView {
   std::int64_t* target;  ///< `count`
 };
 
+/// Counters of codes that share their scales.
+struct CountsView {
+  unsigned log2_block;
+  std::size_t n;  ///< rows counted
+  const std::uint32_t* counters;
+  const std::int8_t* shared_exponents;
+};
+
 struct StepView {
   const std::int64_t* sum;
   float* model;
@@ -102,7 +110,7 @@ struct StepView {
   cell::StepRates rates;
 };
 
-/// Columns a kept sum sorts together: a cache line of int8 codes.
+/// Columns a network sorts together.
 constexpr std::size_t kColumnTile = 64;
 /// Columns a window sum sorts together: so many that g++ makes vectors of them before it unrolls.
 constexpr std::size_t kWindowColumns = 32;
@@ -115,9 +123,6 @@ constexpr std::size_t kGramDepth = 512;
 constexpr std::size_t kGramPitch = kGramDepth + 8;
 
 /// Scratch of one worker, 64-byte aligned.
-constexpr std::size_t kept_sum_scratch_bytes(std::size_t n) {
-  return (n < 64 ? 64 : n) * kColumnTile * sizeof(std::int32_t);
-}
 /// The rows before and after a stage of mixing.
 constexpr std::size_t window_scratch_bytes(std::size_t n) {
   return 2 * n * kWindowColumns * sizeof(std::int64_t);
@@ -127,6 +132,9 @@ constexpr std::size_t kGramScratchBytes =
     (2 * kGramPanel * kGramPitch + kGramPanel * kGramPanel * canonical::kLanes) * sizeof(double);
 static_assert(kGramScratchBytes >= 2 * kGramPanel * canonical::kBlock * sizeof(std::int16_t));
 
+/// The 16-bit bins of the columns that are counted together.
+constexpr std::size_t kCountScratchBytes = 32 * 1024;
+
 /// Every function is a pure function of its arguments and may run on any thread.
 struct KernelTable {
   /// Block `block` (canonical.h) of row `row`.
@@ -134,9 +142,16 @@ struct KernelTable {
                   BlockSummary*);
   /// Coordinates [begin, end).
   void (*accumulate)(const ChunkView&, const AccumulateView&, std::size_t begin, std::size_t end);
-  /// Column tiles [begin, end).
+  /// Coordinates [begin, end); n < 2^24. `scratch`: kept_sum_scratch bytes, 64-byte aligned.
   void (*kept_sum)(const ChunkView&, const KeptSumView&, std::size_t begin, std::size_t end,
                    void* scratch);
+  std::size_t (*kept_sum_scratch)(cell::Coding, std::size_t n, std::size_t d);
+  /// Coordinates [begin, end). `scratch`: kCountScratchBytes.
+  void (*count)(const ChunkView&, std::uint32_t* counters, std::size_t begin, std::size_t end,
+                void* scratch);
+  /// Coordinates [begin, end).
+  void (*kept_sum_of_counts)(const CountsView&, const KeptSumView&, std::size_t begin,
+                             std::size_t end);
   /// Window tiles of kWindowColumns columns [begin, end).
   void (*window_sum)(const ChunkView&, const WindowView&, std::size_t begin, std::size_t end,
                      void* scratch);

@@ -2,6 +2,7 @@
 // its namespace; includes cells, plain headers and C headers only (see table.h).
 #include "kernels/cpu/variant/accumulate.h"
 #include "kernels/cpu/variant/combine.h"
+#include "kernels/cpu/variant/count.h"
 #include "kernels/cpu/variant/distance.h"
 #include "kernels/cpu/variant/gram.h"
 #include "kernels/cpu/variant/hadamard.h"
@@ -18,6 +19,9 @@ const KernelTable kTable = {
     .inspect = inspect,
     .accumulate = accumulate,
     .kept_sum = kept_sum,
+    .kept_sum_scratch = kept_sum_scratch,
+    .count = count,
+    .kept_sum_of_counts = kept_sum_of_counts,
     .window_sum = window_sum,
     .gram = gram,
     .distance = distance,

@@ -61,6 +61,14 @@ float draw(const Shape& shape, float common, Random& random) {
       return common;
     case Values::kTies:
       return static_cast<float>(static_cast<int>(random() % 5) - 2) * 0x1p-9f;
+    case Values::kHuge:
+      if (random() % 5 < 2) return one_in(random, 2) ? kBound : -kBound;
+      return static_cast<float>(std::normal_distribution<double>(0, 0.02)(random));
+    case Values::kClustered:
+      if (random() % 5 < 2) return 0.0168f * (1 + 0x1p-23f * static_cast<float>(random() % 4));
+      return static_cast<float>(std::normal_distribution<double>(0, 0.02)(random));
+    case Values::kBimodal:
+      return (one_in(random, 2) ? 0.5f : -0.5f) + static_cast<float>(uniform(random, 0, 1e-6));
     case Values::kPoisoned:
       if (one_in(random, 7))
         return one_in(random, 2) ? kNaN : one_in(random, 2) ? kInfinity : -kInfinity;

@@ -19,6 +19,9 @@ enum class Values {
   kLarge,      ///< up to kBound
   kEqual,      ///< all the same
   kTies,       ///< a handful of values; I8S exponents around the grid step
+  kHuge,       ///< two in five at kBound, either sign
+  kClustered,  ///< two in five within a few ulps of where a fifth is cut off
+  kBimodal,    ///< two narrow heaps, far apart
   kPoisoned,   ///< within bound, with NaN and infinities
   kWild,       ///< anything the codec can say
 };

@@ -26,15 +26,15 @@ constexpr int kRepetitions = 3;
 /// Products a Gram case may cost: the reference computes them one by one.
 constexpr std::size_t kGramProducts = 5'000'000;
 
-std::uint64_t seed() {
-  const char* text = std::getenv("MUSTER_TEST_SEED");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : 20'240'601;
-}
-
 /// Largest grid on which n values of magnitude 16, weighted up to 8, stay in i64.
 int finest_grid(std::size_t n) { return 62 - 4 - 3 - static_cast<int>(std::bit_width(n)); }
 
 }  // namespace
+
+std::uint64_t Conformance::seed() {
+  const char* text = std::getenv("MUSTER_TEST_SEED");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : 20'240'601;
+}
 
 void Conformance::SetUp() {
   std::string note;
@@ -158,26 +158,6 @@ TEST_P(Conformance, KeptSumOfEverythingIsTheAccumulatedSum) {
                          Stream::kCompute);
     ASSERT_EQ(download(kept, shape.d), download(summed, shape.d));
   });
-}
-
-/// More rows than a byte counts.
-TEST_P(Conformance, KeptSumCountsManyRows) {
-  Random random(seed());
-  for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI8S, Codec::kI4S})
-    for (const Values values : {Values::kNormal, Values::kEqual, Values::kTies})
-      for (const std::uint32_t n : {255u, 256u, 700u}) {
-        const Shape shape{n, 70, codec, values};
-        SCOPED_TRACE(shape.to_string());
-        const HostCohort host = make_cohort(shape, random);
-        const DeviceCohort cohort(*backend_, host);
-        std::int64_t* target = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(70)));
-        const Columns columns = reference_columns(host);
-        for (const std::uint32_t cut : {0u, n / 5, (n - 1) / 2}) {
-          backend_->kept_sum({cohort.codes(), cut, cut, shape.grid_bits, target}, Stream::kCompute);
-          ASSERT_EQ(download(target, 70), reference_kept_sum(columns, cut, cut, shape.grid_bits));
-        }
-        release_uploads();
-      }
 }
 
 TEST_P(Conformance, WindowSumsEqualSortingByDistance) {

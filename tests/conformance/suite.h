@@ -35,6 +35,11 @@ class Conformance : public ::testing::TestWithParam<Subject> {
   void for_each_shape(std::span<const Values> values,
                       const std::function<void(const Shape&, Random&)>& check);
 
+  /// Kept sums of a cohort of this shape, with many cuts, against sorting.
+  void check_kept_sums(const Shape& shape, Random& random);
+
+  static std::uint64_t seed();
+
   /// Device copies of host vectors, released with the test.
   template <class T>
   T* upload(std::span<const T> host) {

@@ -106,11 +106,34 @@ TEST(CpuBackendDeathTest, DiesWhenNothingIsKept) {
   EXPECT_DEATH(backend->kept_sum(job, Stream::kCompute), "low");
 }
 
+TEST(CpuBackendDeathTest, DiesOnCountsOfCodesThatCannotBeCounted) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto backend = cpu_backend();
+  const float value = 1;
+  const std::byte* rows[] = {reinterpret_cast<const std::byte*>(&value)};
+  std::uint32_t counters[256] = {};
+  EXPECT_EQ(count_bytes(Codec::kF32), 0u);
+  EXPECT_DEATH(backend->count({{{Codec::kF32, 0}, 1, rows, {}}, counters}, Stream::kCompute),
+               "count_bins");
+}
+
+TEST(CpuBackend, NeedsScratchThatIsSmallBesideTheCohort) {
+  const auto backend = cpu_backend();  // two workers
+  for (const std::size_t d : {1, 100, 65'536}) {
+    EXPECT_LT(backend->scratch_bytes(1000, d), std::size_t{2} * 4 << 20) << d;
+    EXPECT_LT(backend->scratch_bytes(10'000, d), std::size_t{2} * 8 << 20) << d;
+  }
+  EXPECT_LT(backend->scratch_bytes(1'000'000, 4096), std::size_t{2} * 1'000'000 * 160);
+}
+
 TEST(CpuBackend, TakesEmptyJobs) {
   const auto backend = cpu_backend();
   const Codes none{{Codec::kF32, 0}, 0, {}, {}};
   backend->inspect({none, 16, {}}, Stream::kCompute);
   backend->accumulate({none, {}, {}, 40, nullptr}, Stream::kCompute);
+  backend->count({{{Codec::kI8S, 8}, 0, {}, {}}, nullptr}, Stream::kCompute);
+  backend->kept_sum_of_counts({{Codec::kI8S, 8}, 0, {}, nullptr, 1, 0, 0, 40, nullptr},
+                              Stream::kCompute);
   backend->gram({none, nullptr, nullptr}, Stream::kCompute);
   backend->pair_distances({none, {}, {}}, Stream::kCompute);
   EXPECT_GT(backend->scratch_bytes(100, 65'536), 0u);

@@ -143,6 +143,27 @@ class ReferenceBackend final : public kernels::Backend {
     }
   }
 
+  void count(const kernels::CountJob& job, kernels::Stream) override {
+    const std::size_t bins = kernels::count_bins(job.codes.format.codec);
+    for (std::size_t i = 0; i < job.codes.n(); ++i)
+      for (std::size_t k = 0; k < job.codes.d; ++k)
+        ++job.counters[k * bins + static_cast<std::size_t>(code(job.codes, i, k) + 128)];
+  }
+
+  void kept_sum_of_counts(const kernels::KeptSumOfCountsJob& job, kernels::Stream) override {
+    const std::size_t bins = kernels::count_bins(job.format.codec);
+    for (std::size_t k = 0; k < job.d; ++k) {
+      const int exponent = job.scale_exponents[k >> job.format.log2_block];
+      std::uint64_t rank = 0;
+      job.target[k] = 0;
+      for (std::size_t bin = 0; bin < bins; ++bin)
+        for (std::uint32_t i = 0; i < job.counters[k * bins + bin]; ++i, ++rank)
+          if (rank >= job.low && rank < job.n - job.high)
+            job.target[k] +=
+                on_grid(std::ldexp(static_cast<double>(bin) - 128, exponent), job.grid_bits);
+    }
+  }
+
   void gram(const kernels::GramJob& job, kernels::Stream) override {
     const std::size_t n = job.codes.n();
     MUSTER_CHECK(job.centre == nullptr);

@@ -1,10 +1,11 @@
-// Trimmed sums by column tile: a sorting network for up to 64 rows, a search beyond, and a search
-// on the codes themselves where all rows share their scales.
+// Trimmed sums by column tile: a sorting network for few rows of floats, the bit-sliced selection
+// for many and for codes that share their scales. Exact, and equal in time, whatever the values.
 #pragma once
 
 #include "kernels/cell/network.h"
+#include "kernels/cpu/variant/kept_tile.h"
+#include "kernels/cpu/variant/kept_units.h"
 #include "kernels/cpu/variant/select.h"
-#include "kernels/cpu/variant/select_codes.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
@@ -67,27 +68,219 @@ void sum_rows(const int32_t* __restrict keys, size_t first, size_t last, double 
       sums[c] += cell::to_grid(cell::value_of(keys[row * kColumnTile + c]), grid);
 }
 
+/// Columns [begin, end) by networks; n <= kNetworkRows.
+void sort_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
+                  int32_t* keys) {
+  for (size_t k = begin; k < end; k += kColumnTile) {
+    const size_t count = end - k < kColumnTile ? end - k : kColumnTile;
+    alignas(64) int64_t sums[kColumnTile];
+    load_keys(view, k, count, keys);
+    sort_tile(keys, view.n);
+    sum_rows(keys, job.low, view.n - job.high, job.grid, sums);
+    memcpy(job.target + k, sums, count * sizeof(int64_t));
+  }
+}
+
+/// The least and greatest kept coordinate of each column of a tile. A side where nothing is left
+/// out has none.
+template <class Stored>
+struct Boundaries {
+  alignas(64) Stored lowest[kMaxTileColumns];
+  alignas(64) Stored highest[kMaxTileColumns];
+};
+
+/// stored[c] = what the sliced keys of the columns stand for.
+template <cell::Coding kCoding, class Stored>
+void unslice_keys(const Bits* sliced, size_t columns, Stored* stored) {
+  using Key = typename StoredAs<kCoding>::Key;
+  Bits bits[8 * sizeof(Key)];
+  transpose<8 * sizeof(Key)>(sliced, bits, 1);
+  Key keys[kMaxTileColumns];
+  memcpy(keys, bits, sizeof keys);
+  for (size_t c = 0; c < columns; ++c) stored[c] = StoredAs<kCoding>::stored(keys[c]);
+}
+
+template <cell::Coding kCoding, class Stored>
+void find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, const Bits* planes,
+                     Bits* eligible, Boundaries<Stored>& found) {
+  constexpr int kBits = 8 * sizeof(Stored);
+  const uint32_t last = static_cast<uint32_t>(n) - job.high - 1;
+  const bool same = job.low > 0 && last == job.low;
+  Bits key[2][kBits];
+  RankSearch search[2];
+  int searches = 0;
+  const auto start = [&](uint32_t rank) {
+    search[searches].eligible = eligible + static_cast<size_t>(searches) * shape.groups;
+    search[searches].key = key[searches];
+    start_search(search[searches++], rank, n);
+  };
+  if (job.low > 0) start(job.low);
+  if (job.high > 0 && !same) start(last);
+  find_keys<kBits>({planes, shape.plane_pitch, shape.groups, shape.slices}, search, searches);
+  if (job.low > 0) unslice_keys<kCoding>(key[0], shape.columns, found.lowest);
+  if (job.high > 0) unslice_keys<kCoding>(key[searches - 1], shape.columns, found.highest);
+}
+
+/// Whether |value| is within cell::kNearGrid on the grid for all columns.
+template <cell::Coding kCoding, class Stored>
+bool all_near(const Stored* stored, double grid) {
+  bool near = true;
+  for (size_t c = 0; c < kSumColumns; ++c) {
+    const double scaled = static_cast<double>(StoredAs<kCoding>::value(stored[c])) * grid;
+    near = near && scaled <= cell::kNearGrid && scaled >= -cell::kNearGrid;
+  }
+  return near;
+}
+
+/// The kept sums of `count` columns from `begin` on.
+template <cell::Coding kCoding, class Stored>
+void sum_values(const ChunkView& view, const KeptSumView& job, size_t begin, size_t count,
+                const Stored* rows, size_t pitch, Boundaries<Stored>& found) {
+  for (size_t k = 0; k < count; k += kSumColumns) {
+    const Stored* lowest = found.lowest + k;
+    const Stored* highest = found.highest + k;
+    alignas(64) uint64_t sums[kSumColumns];
+    const bool near = job.low > 0 && job.high > 0 && all_near<kCoding>(lowest, job.grid) &&
+                      all_near<kCoding>(highest, job.grid);
+    if (near)
+      sum_clamped<kCoding, true>(rows + k, view.n, pitch, lowest, highest, job.grid, sums);
+    else
+      sum_clamped<kCoding, false>(rows + k, view.n, pitch, lowest, highest, job.grid, sums);
+    const auto units = [&](Stored x) {
+      return static_cast<uint64_t>(cell::to_grid(StoredAs<kCoding>::value(x), job.grid));
+    };
+    for (size_t c = 0; c < kSumColumns && k + c < count; ++c) {
+      uint64_t sum = sums[c];
+      if (job.low > 0) sum -= job.low * units(lowest[c]);
+      if (job.high > 0) sum -= job.high * units(highest[c]);
+      job.target[begin + k + c] = static_cast<int64_t>(sum);
+    }
+  }
+}
+
+/// The same for shared scales: one column after the other where codes lose digits on the grid.
+void sum_codes(const ChunkView& view, const KeptSumView& job, size_t begin, size_t count,
+               const uint8_t* rows, size_t pitch, const Boundaries<uint8_t>& found) {
+  const auto n = static_cast<int64_t>(view.n);
+  const int64_t low = job.low, high = job.high;
+  alignas(64) uint32_t sums[kMaxTileColumns] = {};
+  for (size_t k = 0; k < count; k += kVectorBytes)
+    add_clamped_bytes(rows + k, view.n, pitch, found.lowest + k, found.highest + k, sums + k);
+  for (size_t k = 0; k < count;) {
+    const size_t stop = run_end(view, begin + k, begin + count) - begin;
+    const CodeShift shift =
+        code_shift(view.shared_exponents[(begin + k) >> view.log2_block], job.grid_bits);
+    for (; k < stop && shift.right != 0; ++k)
+      job.target[begin + k] = sum_rounded_codes(rows + k, view.n, pitch, found.lowest[k],
+                                                found.highest[k], shift.right) -
+                              low * cell::shift_even(code_of(found.lowest[k]), shift.right) -
+                              high * cell::shift_even(code_of(found.highest[k]), shift.right);
+    for (; k < stop; ++k) {
+      const int64_t kept = int64_t{sums[k]} - 128 * n - low * code_of(found.lowest[k]) -
+                           high * code_of(found.highest[k]);
+      job.target[begin + k] = static_cast<int64_t>(static_cast<uint64_t>(kept) << shift.left);
+    }
+  }
+}
+
+/// A panel: columns [begin, end) of all rows as consecutive tiles. Free columns are zero, free rows
+/// of the last group past all.
+template <cell::Coding kCoding>
+void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
+                Bits* __restrict panel) {
+  using Stored = typename StoredAs<kCoding>::Stored;
+  const size_t rows = shape.tile_vectors * sizeof(Bits) / (shape.columns * sizeof(Stored));
+  for (size_t row = 0; row < rows; ++row) {
+    if (row + kRowsAhead < view.n) prefetch_row<kCoding>(view, row + kRowsAhead, begin, end);
+    Bits* tile = panel;
+    for (size_t k = begin; k < end; k += shape.columns, tile += shape.tile_vectors) {
+      const size_t count = end - k < shape.columns ? end - k : shape.columns;
+      Stored* stored = reinterpret_cast<Stored*>(tile) + row * shape.columns;
+      if (row < view.n)
+        load_row<kCoding>(view, row, k, count, stored);
+      else
+        for (size_t c = 0; c < count; ++c) stored[c] = StoredAs<kCoding>::past_all();
+      for (size_t c = count; c < shape.columns; ++c) stored[c] = 0;
+    }
+  }
+}
+
+/// The planes of a tile; groups without rows are past all.
+template <cell::Coding kCoding>
+void slice_tile(const TileShape& shape, const Bits* __restrict stored, Bits* __restrict planes) {
+  constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
+  for (size_t g = 0; g < shape.row_groups; ++g) {
+    Bits keys[kBits];
+    for (size_t i = 0; i < kBits; ++i) keys[i] = StoredAs<kCoding>::keys(stored[g * kBits + i]);
+    transpose<kBits>(keys, planes + g, shape.plane_pitch);
+  }
+  for (size_t b = 0; b < kBits; ++b)
+    for (size_t g = shape.row_groups; g < shape.groups; ++g)
+      planes[b * shape.plane_pitch + g] = all_bits(true);
+}
+
+/// Columns [begin, end) by bit-sliced selection.
+template <cell::Coding kCoding>
+void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
+                    Bits* scratch) {
+  using Stored = typename StoredAs<kCoding>::Stored;
+  const TileShape shape = tile_shape(8 * sizeof(Stored), view.n, view.d);
+  Bits* const panel = scratch;
+  Bits* const planes = panel + shape.panel_tiles * shape.tile_vectors;
+  Bits* const eligible = planes + shape.plane_vectors;
+  Boundaries<Stored> found;
+  for (size_t c = 0; c < kMaxTileColumns; ++c) {
+    found.lowest[c] = StoredAs<kCoding>::before_all();
+    found.highest[c] = StoredAs<kCoding>::past_all();
+  }
+  const size_t step = shape.panel_tiles * shape.columns;
+  for (size_t first = begin; first < end; first += step) {
+    const size_t last = end - first < step ? end : first + step;
+    load_panel<kCoding>(view, shape, first, last, panel);
+    const Bits* tile = panel;
+    for (size_t k = first; k < last; k += shape.columns, tile += shape.tile_vectors) {
+      const size_t count = last - k < shape.columns ? last - k : shape.columns;
+      const Stored* rows = reinterpret_cast<const Stored*>(tile);
+      slice_tile<kCoding>(shape, tile, planes);
+      find_boundaries<kCoding>(shape, job, view.n, planes, eligible, found);
+      if constexpr (kCoding == cell::Coding::kI8S)
+        sum_codes(view, job, k, count, rows, shape.columns, found);
+      else
+        sum_values<kCoding>(view, job, k, count, rows, shape.columns, found);
+    }
+  }
+}
+
 void kept_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
               void* scratch) {
-  for (size_t tile = begin; tile < end; ++tile) {
-    const size_t first = tile * kColumnTile;
-    const size_t count = view.d - first < kColumnTile ? view.d - first : kColumnTile;
-    if (view.coding == cell::Coding::kI8S) {
-      kept_codes(view, job, first, count, static_cast<int8_t*>(scratch));
-      continue;
-    }
-    int32_t* keys = static_cast<int32_t*>(scratch);
-    alignas(64) int64_t sums[kColumnTile];
-    load_keys(view, first, count, keys);
-    if (view.n <= kNetworkRows) {
-      sort_tile(keys, view.n);
-      sum_rows(keys, job.low, view.n - job.high, job.grid, sums);
-    } else {
-      for (size_t c = 0; c < count; c += kCountColumns)
-        select_columns(keys + c, view.n, job.low, job.high, job.grid, sums + c);
-    }
-    memcpy(job.target + first, sums, count * sizeof(int64_t));
+  Bits* const bits = static_cast<Bits*>(scratch);
+  if (view.n <= kNetworkRows && view.coding != cell::Coding::kI8S)
+    return sort_and_sum(view, job, begin, end, static_cast<int32_t*>(scratch));
+  switch (view.coding) {
+    case cell::Coding::kF32:
+      return select_and_sum<cell::Coding::kF32>(view, job, begin, end, bits);
+    case cell::Coding::kF16:
+      return select_and_sum<cell::Coding::kF16>(view, job, begin, end, bits);
+    case cell::Coding::kBF16:
+      return select_and_sum<cell::Coding::kBF16>(view, job, begin, end, bits);
+    case cell::Coding::kI8B:
+      return select_and_sum<cell::Coding::kI8B>(view, job, begin, end, bits);
+    case cell::Coding::kI8S:
+      return select_and_sum<cell::Coding::kI8S>(view, job, begin, end, bits);
+    case cell::Coding::kI4B:
+    case cell::Coding::kI4S:
+    case cell::Coding::kSign1:
+    case cell::Coding::kHsq:
+      return select_and_sum<kPacked>(view, job, begin, end, bits);
   }
+}
+
+size_t kept_sum_scratch(cell::Coding coding, size_t n, size_t d) {
+  if (n <= kNetworkRows && coding != cell::Coding::kI8S)
+    return kNetworkRows * kColumnTile * sizeof(int32_t);
+  const bool halves = coding == cell::Coding::kF16 || coding == cell::Coding::kBF16;
+  const size_t key_bits = coding == cell::Coding::kI8S ? 8 : halves ? 16 : 32;
+  return tile_shape(key_bits, n, d).scratch_vectors() * sizeof(Bits);
 }
 
 }  // namespace

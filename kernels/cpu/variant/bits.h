@@ -1,0 +1,133 @@
+// Bits by the vector: the widest register of the level as a set of bits, for bit-sliced arithmetic.
+//
+// A number per bit position is kept as one vector a binary digit ("sliced"); adding or comparing
+// such numbers is a handful of logic operations for all positions at once.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include "kernels/cell/cell.h"
+
+namespace muster::kernels::MUSTER_CPU_LEVEL {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr size_t kVectorBytes = 32;
+#else
+constexpr size_t kVectorBytes = 16;
+#endif
+
+/// May alias: scratch memory is written as integers and read as bits.
+using Bits [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint32_t;
+
+MUSTER_CELL Bits all_bits(bool set) { return Bits{} - (set ? 1u : 0u); }
+
+/// a + b + c of one-digit numbers: the digit, and the carry.
+MUSTER_CELL Bits parity(Bits a, Bits b, Bits c) { return a ^ b ^ c; }
+MUSTER_CELL Bits majority(Bits a, Bits b, Bits c) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(a),
+                                                          reinterpret_cast<__m512i>(b),
+                                                          reinterpret_cast<__m512i>(c), 0xe8));
+#else
+  return (a & b) | (c & (a ^ b));
+#endif
+}
+
+/// set & ~(a ^ b): what of the set has equal a and b.
+MUSTER_CELL Bits where_equal(Bits set, Bits a, Bits b) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(set),
+                                                          reinterpret_cast<__m512i>(a),
+                                                          reinterpret_cast<__m512i>(b), 0x90));
+#else
+  return set & ~(a ^ b);
+#endif
+}
+
+MUSTER_CELL Bits choose(Bits condition, Bits yes, Bits no) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(condition),
+                                                          reinterpret_cast<__m512i>(yes),
+                                                          reinterpret_cast<__m512i>(no), 0xca));
+#else
+  return no ^ (condition & (yes ^ no));
+#endif
+}
+
+/// Bit positions i with i & distance == 0, for distances 1, 2, 4, 8, 16.
+MUSTER_CELL constexpr uint32_t lower_halves(int distance) {
+  return distance == 1   ? 0x55555555u
+         : distance == 2 ? 0x33333333u
+         : distance == 4 ? 0x0f0f0f0fu
+         : distance == 8 ? 0x00ff00ffu
+                         : 0x0000ffffu;
+}
+
+/// Every bit i exchanged with bit i ^ distance.
+MUSTER_CELL Bits swap_halves(Bits x, int distance) {
+  const Bits lower = Bits{} + lower_halves(distance);
+  return ((x >> distance) & lower) | ((x & lower) << distance);
+}
+
+/// Bits i + distance of a exchanged with bits i of b, for all i in the lower halves.
+template <int distance>
+MUSTER_CELL void exchange(Bits& a, Bits& b) {
+  const Bits lower = Bits{} + lower_halves(distance);
+#if defined(__AVX512F__)
+  const Bits into_a = b << distance, into_b = a >> distance;
+  a = choose(lower, a, into_a);
+  b = choose(lower, into_b, b);
+#else
+  const Bits differ = ((a >> distance) ^ b) & lower;
+  b ^= differ;
+  a ^= differ << distance;
+#endif
+}
+
+/// Eight vectors, `pitch` apart: bit i of vector j, in every group of eight bits, becomes bit j of
+/// vector i, stored `target_pitch` apart.
+MUSTER_CELL void transpose_eight(const Bits* v, Bits* target, size_t target_pitch) {
+  Bits a = v[0], b = v[1], c = v[2], d = v[3], e = v[4], f = v[5], g = v[6], h = v[7];
+  exchange<4>(a, e), exchange<4>(b, f), exchange<4>(c, g), exchange<4>(d, h);
+  exchange<2>(a, c), exchange<2>(b, d), exchange<2>(e, g), exchange<2>(f, h);
+  exchange<1>(a, b), exchange<1>(c, d), exchange<1>(e, f), exchange<1>(g, h);
+  const size_t p = target_pitch;
+  target[0] = a, target[p] = b, target[2 * p] = c, target[3 * p] = d;
+  target[4 * p] = e, target[5 * p] = f, target[6 * p] = g, target[7 * p] = h;
+}
+
+/// kBits vectors of kBits-bit lanes: bit i of lane l of vector j becomes bit j of lane l of vector
+/// i, stored `pitch` apart. Its own inverse.
+template <int kBits>
+MUSTER_CELL void transpose(const Bits* v, Bits* target, size_t pitch) {
+  static_assert(kBits == 8 || kBits == 16 || kBits == 32);
+  Bits coarse[kBits];
+  const Bits* bytes = v;
+  if constexpr (kBits == 32) {
+    for (int i = 0; i < 8; ++i) {
+      Bits a = v[i], b = v[i + 8], c = v[i + 16], d = v[i + 24];
+      exchange<16>(a, c), exchange<16>(b, d);
+      exchange<8>(a, b), exchange<8>(c, d);
+      coarse[i] = a, coarse[i + 8] = b, coarse[i + 16] = c, coarse[i + 24] = d;
+    }
+    bytes = coarse;
+  } else if constexpr (kBits == 16) {
+    for (int i = 0; i < 8; ++i) {
+      coarse[i] = v[i], coarse[i + 8] = v[i + 8];
+      exchange<8>(coarse[i], coarse[i + 8]);
+    }
+    bytes = coarse;
+  }
+  for (size_t i = 0; i < kBits; i += 8) transpose_eight(bytes + i, target + i * pitch, pitch);
+}
+
+}  // namespace
+}  // namespace muster::kernels::MUSTER_CPU_LEVEL

@@ -1,0 +1,59 @@
+// The shape of a tile that the bit-sliced selection works on, and its scratch.
+#pragma once
+
+#include "kernels/cpu/table.h"
+#include "kernels/cpu/variant/count_bits.h"
+
+namespace muster::kernels::MUSTER_CPU_LEVEL {
+namespace {
+
+/// A tile is 8 * kVectorBytes coordinates wide where every row is a group (select.h), half as wide
+/// where two rows are, and so on down to one vector: what the walk touches for one digit (the sets
+/// of both ranks and two planes) should stay in the first cache level.
+constexpr size_t kWalkBytes = 40 * 1024;
+constexpr size_t kMaxTileColumns = 8 * kVectorBytes;
+/// Rows are read in pieces of several tiles, as memory takes as long to give a short piece as a
+/// long one: kPieceBytes, while the coordinates of all rows stay within kPanelBytes.
+constexpr size_t kPieceBytes = 512;
+constexpr size_t kPanelBytes = 3 * 1024 * 1024;
+/// Rows asked for ahead of the one that is read.
+constexpr size_t kRowsAhead = 32;
+
+struct TileShape {
+  int slices;            ///< vectors of a row
+  size_t columns;        ///< keys of a row
+  size_t row_groups;     ///< groups that hold rows
+  size_t groups;         ///< the same, in whole blocks of kCountBlock
+  size_t plane_pitch;    ///< groups from plane to plane: odd, so that planes spread over cache sets
+  size_t tile_vectors;   ///< coordinates of a tile
+  size_t plane_vectors;  ///< planes of a tile
+  size_t panel_tiles;    ///< tiles loaded together
+
+  /// Coordinates of a panel, planes of a tile, and the sets of two ranks.
+  size_t scratch_vectors() const { return panel_tiles * tile_vectors + plane_vectors + 2 * groups; }
+};
+
+TileShape tile_shape(size_t key_bits, size_t n, size_t d) {
+  size_t rows = 1;  // of a group
+  while (rows < key_bits &&
+         (n / rows * 4 * kVectorBytes > kWalkBytes || kMaxTileColumns / rows >= 2 * d))
+    rows *= 2;
+  TileShape shape;
+  shape.slices = static_cast<int>(key_bits / rows);
+  shape.columns = kMaxTileColumns / rows;
+  shape.row_groups = (n + rows - 1) / rows;
+  shape.groups = (shape.row_groups + kCountBlock - 1) / kCountBlock * kCountBlock;
+  shape.plane_pitch = shape.groups + 1;
+  shape.tile_vectors = shape.row_groups * key_bits;
+  shape.plane_vectors = shape.plane_pitch * key_bits;
+  shape.panel_tiles = 1;
+  const size_t row_bytes = shape.columns * key_bits / 8;
+  while (2 * shape.panel_tiles * row_bytes <= kPieceBytes &&
+         2 * shape.panel_tiles * shape.tile_vectors * kVectorBytes <= kPanelBytes &&
+         shape.panel_tiles * shape.columns < d)
+    shape.panel_tiles *= 2;
+  return shape;
+}
+
+}  // namespace
+}  // namespace muster::kernels::MUSTER_CPU_LEVEL

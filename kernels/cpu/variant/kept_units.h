@@ -1,0 +1,95 @@
+// Sums on the grid of coordinates clamped between two boundaries.
+//
+// With lo and hi the coordinates of the least and greatest kept rank, the kept sum of a column is
+//   sum over all rows of clamp(x, lo, hi)  -  low * lo  -  high * hi:
+// what is left out counts as one of the boundaries, and is taken away again. Ties need no care.
+#pragma once
+
+#include "kernels/cpu/variant/bits.h"
+#include "kernels/cpu/variant/keys.h"
+
+namespace muster::kernels::MUSTER_CPU_LEVEL {
+namespace {
+
+/// Columns summed side by side: no more than the narrowest tile of 32-bit keys has.
+constexpr size_t kSumColumns = kVectorBytes / sizeof(float);
+
+/// sums[c] = clamped values of the rows, `pitch` apart, on the grid, modulo 2^64; c < kSumColumns.
+/// kNear: the boundaries, and so all clamped values, are within cell::kNearGrid.
+template <cell::Coding kCoding, bool kNear, class Stored>
+void sum_clamped(const Stored* __restrict rows, size_t n, size_t pitch,
+                 const Stored* __restrict lowest, const Stored* __restrict highest, double grid,
+                 uint64_t* __restrict sums) {
+  for (size_t c = 0; c < kSumColumns; ++c) sums[c] = kNear ? -n * cell::kNearBits : 0;
+  for (size_t row = 0; row < n; ++row) {
+    const Stored* __restrict at = rows + row * pitch;
+    for (size_t c = 0; c < kSumColumns; ++c) {
+      Stored x = at[c];
+      x = x < lowest[c] ? lowest[c] : x;
+      x = x > highest[c] ? highest[c] : x;
+      const float value = StoredAs<kCoding>::value(x);
+      sums[c] += kNear ? cell::to_near_grid(value, grid)
+                       : static_cast<uint64_t>(cell::to_grid(value, grid));
+    }
+  }
+}
+
+/// Rows whose bytes add up within 16 bits.
+constexpr size_t kShortRows = 257;
+
+/// sums[c] += clamped codes (0 .. 255) of the rows; c < kVectorBytes. Lanes of 16 bits hold two
+/// columns: the sum of whole lanes, modulo 2^16, and the sum of the upper columns give both.
+void add_clamped_bytes(const uint8_t* __restrict stored, size_t n, size_t pitch,
+                       const uint8_t* __restrict lowest, const uint8_t* __restrict highest,
+                       uint32_t* __restrict sums) {
+  using Bytes [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint8_t;
+  using Shorts [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint16_t;
+  const Bytes low = *reinterpret_cast<const Bytes*>(lowest);
+  const Bytes high = *reinterpret_cast<const Bytes*>(highest);
+  for (size_t first = 0; first < n; first += kShortRows) {
+    const size_t last = n - first < kShortRows ? n : first + kShortRows;
+    Shorts lanes = {}, uppers = {};
+    for (size_t row = first; row < last; ++row) {
+      Bytes x = *reinterpret_cast<const Bytes*>(stored + row * pitch);
+      x = x < low ? low : x;
+      x = x > high ? high : x;
+      const Shorts pair = reinterpret_cast<Shorts>(x);
+      lanes += pair;
+      uppers += pair >> 8;
+    }
+    alignas(64) uint16_t lane[kVectorBytes / 2], upper[kVectorBytes / 2];
+    memcpy(lane, &lanes, sizeof lane);
+    memcpy(upper, &uppers, sizeof upper);
+    for (size_t c = 0; c < kVectorBytes / 2; ++c) {
+      sums[2 * c] += (lane[c] - (uint32_t{upper[c]} << 8)) & 0xffffu;
+      sums[2 * c + 1] += upper[c];
+    }
+  }
+}
+
+/// How shared-scale codes of one block meet the grid: value = q * 2^left, or q * 2^-right rounded.
+struct CodeShift {
+  int32_t left, right;
+};
+CodeShift code_shift(int exponent, int grid_bits) {
+  const int shift = exponent + grid_bits;
+  return {shift < 0 ? 0 : shift < 63 ? shift : 63, shift >= 0 ? 0 : shift > -9 ? -shift : 9};
+}
+
+MUSTER_CELL int32_t code_of(uint8_t stored) { return int32_t{stored} - 128; }
+
+/// The sum of clamped codes that lose digits on the grid, each rounded.
+int64_t sum_rounded_codes(const uint8_t* rows, size_t n, size_t pitch, uint8_t lowest,
+                          uint8_t highest, int32_t right) {
+  int64_t total = 0;
+  for (size_t row = 0; row < n; ++row) {
+    uint8_t x = rows[row * pitch];
+    x = x < lowest ? lowest : x;
+    x = x > highest ? highest : x;
+    total += cell::shift_even(code_of(x), right);
+  }
+  return total;
+}
+
+}  // namespace
+}  // namespace muster::kernels::MUSTER_CPU_LEVEL

@@ -1,0 +1,121 @@
+// Keys of a tile: unsigned integers that order as the coordinates of each codec do, as narrow as
+// the codec allows, and the way back to grid units.
+#pragma once
+
+#include "kernels/cell/grid.h"
+#include "kernels/cell/key.h"
+#include "kernels/cpu/variant/bits.h"
+#include "kernels/cpu/variant/strip.h"
+
+namespace muster::kernels::MUSTER_CPU_LEVEL {
+namespace {
+
+constexpr uint32_t kTopBit32 = 0x80000000u;
+constexpr uint16_t kTopBit16 = 0x8000u;
+constexpr uint8_t kTopBit8 = 0x80u;
+
+/// 16-bit floats: sign and magnitude, -0 as +0.
+MUSTER_CELL uint16_t ordered_half(uint16_t bits) {
+  const uint32_t number = bits == kTopBit16 ? 0u : bits;
+  const uint32_t flip = (number & kTopBit16) != 0 ? 0xffffu : kTopBit16;
+  return static_cast<uint16_t>(number ^ flip);
+}
+MUSTER_CELL uint16_t half_of(uint16_t key) {
+  const uint32_t flip = (key & kTopBit16) != 0 ? uint32_t{kTopBit16} : 0xffffu;
+  return static_cast<uint16_t>(key ^ flip);
+}
+
+/// How a codec's coordinates are kept in a tile: as Stored, which compares as the coordinates do
+/// and is value(stored) as a number. keys(bits) makes unsigned keys of a vector of them, and
+/// stored(key) the way back.
+template <cell::Coding kCoding>
+struct StoredAs {
+  using Stored = float;  ///< never -0
+  using Key = uint32_t;
+  MUSTER_CELL static float before_all() { return cell::float_of(0xff800000u); }
+  MUSTER_CELL static float past_all() { return cell::float_of(cell::kInfinityBits); }
+  MUSTER_CELL static float value(float x) { return x; }
+  MUSTER_CELL static Bits keys(Bits x) {
+    using Signed [[gnu::vector_size(kVectorBytes)]] = int32_t;
+    return x ^ (reinterpret_cast<Bits>(reinterpret_cast<Signed>(x) >> 31) | kTopBit32);
+  }
+  MUSTER_CELL static float stored(uint32_t key) {
+    return cell::value_of(static_cast<int32_t>(key ^ kTopBit32));
+  }
+};
+struct StoredAsHalf {
+  using Stored = uint16_t;
+  using Key = uint16_t;
+  MUSTER_CELL static uint16_t before_all() { return 0; }
+  MUSTER_CELL static uint16_t past_all() { return 0xffff; }
+  MUSTER_CELL static Bits keys(Bits x) { return x; }
+  MUSTER_CELL static uint16_t stored(uint16_t key) { return key; }
+};
+template <>
+struct StoredAs<cell::Coding::kF16> : StoredAsHalf {
+  MUSTER_CELL static float value(uint16_t key) { return cell::decode_f16(half_of(key)); }
+};
+template <>
+struct StoredAs<cell::Coding::kBF16> : StoredAsHalf {
+  MUSTER_CELL static float value(uint16_t key) { return cell::decode_bf16(half_of(key)); }
+};
+template <>
+struct StoredAs<cell::Coding::kI8S> {
+  using Stored = uint8_t;  ///< code + 128
+  using Key = uint8_t;
+  MUSTER_CELL static uint8_t before_all() { return 0; }
+  MUSTER_CELL static uint8_t past_all() { return 0xff; }
+  MUSTER_CELL static Bits keys(Bits x) { return x; }
+  MUSTER_CELL static uint8_t stored(uint8_t key) { return key; }
+};
+
+/// Stands for all codecs whose codes are shorter than a byte: their tiles hold values.
+constexpr cell::Coding kPacked = cell::Coding::kI4B;
+
+/// Asks for the codes of coordinates [begin, end) of a row: into the second cache level, which has
+/// more requests under way than the first.
+template <cell::Coding kCoding>
+MUSTER_CELL void prefetch_row(const ChunkView& view, size_t row, size_t begin, size_t end) {
+  if (kCoding == kPacked) return;  // too short to wait for
+  size_t bytes = sizeof(typename StoredAs<kCoding>::Stored);
+  const std::byte* data = view.rows[row];
+  if constexpr (kCoding == cell::Coding::kI8B) {
+    bytes = 1;
+    data = reinterpret_cast<const std::byte*>(integer_row(view, row).codes);
+  }
+  for (size_t at = begin * bytes; at < end * bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
+}
+
+/// stored[k] = coordinate begin + k of the row, k < count.
+template <cell::Coding kCoding>
+MUSTER_CELL void load_row(const ChunkView& view, size_t row, size_t begin, size_t count,
+                          typename StoredAs<kCoding>::Stored* __restrict stored) {
+  const std::byte* data = view.rows[row];
+  if constexpr (kCoding == cell::Coding::kF32) {
+    const float* source = reinterpret_cast<const float*>(data) + begin;
+    for (size_t k = 0; k < count; ++k) stored[k] = source[k] + 0.0f;
+  } else if constexpr (kCoding == cell::Coding::kF16 || kCoding == cell::Coding::kBF16) {
+    const uint16_t* source = reinterpret_cast<const uint16_t*>(data) + begin;
+    for (size_t k = 0; k < count; ++k) stored[k] = ordered_half(source[k]);
+  } else if constexpr (kCoding == cell::Coding::kI8B) {
+    const IntegerRow codes = integer_row(view, row);
+    for (size_t k = begin; k < begin + count;) {
+      const size_t stop = run_end(view, k, begin + count);
+      const float scale = codes.scales[k >> view.log2_block];
+      const int8_t* source = codes.codes + k;
+      float* target = stored + (k - begin);
+      for (size_t j = 0; j < stop - k; ++j) target[j] = cell::decode_i8(scale, source[j]) + 0.0f;
+      k = stop;
+    }
+  } else if constexpr (kCoding == kPacked) {
+    decode_strip(view, row, begin, count, stored);
+    for (size_t k = 0; k < count; ++k) stored[k] += 0.0f;
+  } else {
+    static_assert(kCoding == cell::Coding::kI8S);
+    const uint8_t* source = reinterpret_cast<const uint8_t*>(data) + begin;
+    for (size_t k = 0; k < count; ++k) stored[k] = source[k] ^ kTopBit8;
+  }
+}
+
+}  // namespace
+}  // namespace muster::kernels::MUSTER_CPU_LEVEL

@@ -1,0 +1,163 @@
+// Order statistics where selections go wrong: every small cohort, sizes around what counters and
+// tiles hold, hostile columns, a million rows, and histograms in place of rows.
+#include <algorithm>
+
+#include "tests/conformance/reference.h"
+#include "tests/conformance/suite.h"
+
+namespace muster::kernels::conformance {
+namespace {
+
+constexpr Values kColumns[] = {Values::kNormal, Values::kHuge,      Values::kClustered,
+                               Values::kEqual,  Values::kBimodal,   Values::kTies,
+                               Values::kZeros,  Values::kSubnormal, Values::kLarge};
+
+struct Cut {
+  std::uint32_t low, high;
+};
+
+/// Nothing, one side, both, all but one or two, and anything.
+std::vector<Cut> cuts_of(std::uint32_t n, Random& random) {
+  const auto low = static_cast<std::uint32_t>(random() % n);
+  return {{0, 0},         {(n - 1) / 2, (n - 1) / 2},
+          {n / 5, n / 5}, {n - 1, 0},
+          {0, n - 1},     {low, static_cast<std::uint32_t>(random() % (n - low))}};
+}
+
+}  // namespace
+
+void Conformance::check_kept_sums(const Shape& shape, Random& random) {
+  SCOPED_TRACE(shape.to_string());
+  const HostCohort host = make_cohort(shape, random);
+  const DeviceCohort cohort(*backend_, host);
+  std::int64_t* target =
+      upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d, -1)));
+  const Columns columns = reference_columns(host);
+  for (const auto& [low, high] : cuts_of(static_cast<std::uint32_t>(shape.n), random)) {
+    backend_->kept_sum({cohort.codes(), low, high, shape.grid_bits, target}, Stream::kCompute);
+    ASSERT_EQ(download(target, shape.d), reference_kept_sum(columns, low, high, shape.grid_bits))
+        << "low " << low << " high " << high;
+  }
+  release_uploads();
+}
+
+TEST_P(Conformance, KeptSumOfEverySmallCohort) {
+  Random random(seed());
+  std::size_t index = 0;
+  for (std::size_t n = 1; n <= 70 && !HasFailure(); ++n)
+    for (int repetition = 0; repetition < 3; ++repetition, ++index)
+      check_kept_sums({n, 70, static_cast<Codec>(index % kCodecCount),
+                       kColumns[index % std::size(kColumns)], 40},
+                      random);
+}
+
+/// One more and one fewer than bytes, blocks of groups and tiles hold.
+TEST_P(Conformance, KeptSumAroundTheSizesOfCounters) {
+  Random random(seed());
+  std::size_t index = 0;
+  for (const std::size_t n : {127u, 128u, 129u, 191u, 193u, 255u, 256u, 257u, 513u, 1000u, 4097u})
+    for (std::uint8_t codec = 0; codec < kCodecCount && !HasFailure(); ++codec, ++index)
+      check_kept_sums({n, n > 1000 ? 5u : 67u, static_cast<Codec>(codec),
+                       kColumns[index % std::size(kColumns)], index % 2 == 0 ? 40 : 24},
+                      random);
+}
+
+TEST_P(Conformance, KeptSumOfHostileColumns) {
+  Random random(seed());
+  for (const Values values : {Values::kHuge, Values::kClustered, Values::kBimodal})
+    for (std::uint8_t codec = 0; codec < kCodecCount && !HasFailure(); ++codec)
+      check_kept_sums({300, 130, static_cast<Codec>(codec), values, 40}, random);
+}
+
+/// Several tiles, several panels, the last of each in part.
+TEST_P(Conformance, KeptSumOfManyTiles) {
+  Random random(seed());
+  for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kI8S})
+    check_kept_sums({700, 1111, codec, Values::kNormal, 40}, random);
+}
+
+/// The same few payloads over and over: counts beyond 16 bits at the price of little memory.
+TEST_P(Conformance, KeptSumOfAMillionRows) {
+  Random random(seed());
+  constexpr std::uint32_t kRows = 1'000'000;
+  for (const Codec codec : {Codec::kF32, Codec::kF16, Codec::kI8S}) {
+    const Shape shape{7, 2, codec, Values::kNormal, 24};
+    SCOPED_TRACE(shape.to_string());
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    Codes codes = cohort.codes();
+    std::vector<const std::byte*> rows(kRows);
+    for (std::size_t i = 0; i < kRows; ++i) rows[i] = codes.rows[i % 7];
+    codes.rows = rows;
+    Columns columns(shape.d);
+    for (std::size_t k = 0; k < shape.d; ++k) {
+      for (std::size_t i = 0; i < kRows; ++i) columns[k].push_back(host.value(i % 7, k));
+      std::sort(columns[k].begin(), columns[k].end());
+    }
+    std::int64_t* target = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(2)));
+    backend_->kept_sum({codes, kRows / 5, kRows / 3, shape.grid_bits, target}, Stream::kCompute);
+    ASSERT_EQ(download(target, 2),
+              reference_kept_sum(columns, kRows / 5, kRows / 3, shape.grid_bits));
+    release_uploads();
+  }
+}
+
+TEST_P(Conformance, CountsGiveTheKeptSumOfTheRows) {
+  Random random(seed());
+  constexpr std::size_t kBins = count_bins(Codec::kI8S);
+  std::size_t index = 0;
+  for (const std::size_t n : {1u, 2u, 7u, 64u, 300u})
+    for (const std::size_t d : {1u, 31u, 64u, 65u, 1000u}) {
+      const Shape shape{n, d, Codec::kI8S, kColumns[index++ % std::size(kColumns)], 40};
+      SCOPED_TRACE(shape.to_string());
+      const HostCohort host = make_cohort(shape, random);
+      const DeviceCohort cohort(*backend_, host);
+      std::uint32_t* counters =
+          upload(std::span<const std::uint32_t>(std::vector<std::uint32_t>(d * kBins)));
+      // The cohort comes in two parts.
+      const std::size_t first = random() % (n + 1);
+      Codes part = cohort.codes();
+      part.rows = part.rows.first(first);
+      backend_->count({part, counters}, Stream::kCompute);
+      part.rows = cohort.codes().rows.subspan(first);
+      backend_->count({part, counters}, Stream::kCompute);
+      std::vector<std::uint32_t> expected(d * kBins);
+      for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t k = 0; k < d; ++k)
+          ++expected[k * kBins + static_cast<std::size_t>(host.code(i, k) + 128)];
+      ASSERT_EQ(download(counters, expected.size()), expected);
+
+      std::int64_t* target =
+          upload(std::span<const std::int64_t>(std::vector<std::int64_t>(d, -1)));
+      const auto rows = static_cast<std::uint32_t>(n);
+      const Columns columns = reference_columns(host);
+      for (const auto& [low, high] : cuts_of(rows, random)) {
+        backend_->kept_sum_of_counts(
+            {host.format, d, host.exponents, counters, rows, low, high, shape.grid_bits, target},
+            Stream::kCompute);
+        ASSERT_EQ(download(target, d), reference_kept_sum(columns, low, high, shape.grid_bits))
+            << "low " << low << " high " << high;
+      }
+      release_uploads();
+    }
+}
+
+/// More rows than 16 bits count, all with the same codes.
+TEST_P(Conformance, CountsManyRows) {
+  Random random(seed());
+  constexpr std::size_t kBins = count_bins(Codec::kI8S), kRows = 140'000;
+  const HostCohort host = make_cohort({1, 3, Codec::kI8S, Values::kNormal}, random);
+  const DeviceCohort cohort(*backend_, host);
+  Codes codes = cohort.codes();
+  const std::vector<const std::byte*> rows(kRows, codes.rows[0]);
+  codes.rows = rows;
+  std::uint32_t* counters =
+      upload(std::span<const std::uint32_t>(std::vector<std::uint32_t>(3 * kBins, 1)));
+  backend_->count({codes, counters}, Stream::kCompute);
+  std::vector<std::uint32_t> expected(3 * kBins, 1);
+  for (std::size_t k = 0; k < 3; ++k)
+    expected[k * kBins + static_cast<std::size_t>(host.code(0, k) + 128)] += kRows;
+  ASSERT_EQ(download(counters, expected.size()), expected);
+}
+
+}  // namespace muster::kernels::conformance
