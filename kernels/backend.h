@@ -190,8 +190,8 @@ struct MergeJob {
 
 /// target[i * pitch + k] = coordinate k of row i as f32, k < d. EDEN: scale_r * sign_k * (H c)_k
 /// with the centroids c of rotation r, H in the order of kernels/cpu/variant/hadamard.h, every
-/// operation rounded to f32. TOPK: zeros but for what the row names. A payload that ingest would
-/// refuse gives some numbers, and is read within its longest length.
+/// operation rounded to f32. TOPK: zeros but for what the row names. The payloads are ones that
+/// ingest accepted: lengths inside them are not judged again.
 struct ExpandJob {
   Codes codes;  ///< EDEN or TOPK
   float* target = nullptr;
