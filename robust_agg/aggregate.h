@@ -23,13 +23,14 @@ struct Outcome {
   std::string chosen;  ///< what the planner and rule did, for the round's record
 };
 
-/// Folds complete updates while others still arrive, for rules of shape kRow. Integer sums: the
-/// order of add() never matters.
+/// Folds complete updates while others still arrive, for plans that are streaming. Integer sums and
+/// counts: the order of add() never matters.
 class RowFold {
  public:
-  /// `sum`: plan.rule_dimension zeroed i64, `decoded`: plan.decoded_bytes; backend memory, owned by
-  /// the caller.
-  RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded = nullptr);
+  /// `sum`: plan.rule_dimension zeroed i64, `decoded`: plan.decoded_bytes, `counters`: zeroed
+  /// plan.counter_bytes; backend memory, owned by the caller.
+  RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded = nullptr,
+          std::uint32_t* counters = nullptr);
 
   struct Added {
     bool valid = true;
@@ -45,14 +46,19 @@ class RowFold {
   Added add(std::span<const kernels::Codes> chunks, std::uint32_t weight) {
     return add(chunks, std::span(&weight, 1))[0];
   }
-  /// kInvalid / "cohort_too_small" if no valid update came.
+  /// kInvalid / "cohort_too_small" if no valid update came, or too few for the rule.
   Result<Outcome> finish() &&;
 
  private:
+  Status keep_counted(Outcome& outcome);
+  std::uint32_t* counters_of(std::uint32_t chunk) const;
+
   kernels::Backend& backend_;
   const Plan& plan_;
   std::int64_t* sum_;
   float* decoded_;
+  std::uint32_t* counters_;
+  std::vector<std::vector<std::int8_t>> exponents_;  ///< counting: the scales of each chunk
   std::int64_t total_weight_ = 0;
   std::uint32_t n_ = 0;
   std::uint32_t invalid_ = 0;

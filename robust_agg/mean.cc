@@ -48,15 +48,23 @@ void finish_fold(const Plan& plan, kernels::Backend& backend, std::int64_t total
 
 }  // namespace
 
-RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded)
+RowFold::RowFold(kernels::Backend& backend, const Plan& plan, std::int64_t* sum, float* decoded,
+                 std::uint32_t* counters)
     : backend_(backend),
       plan_(plan),
       sum_(sum),
       decoded_(decoded),
+      counters_(counters),
+      exponents_(plan.chunk_count),
       taken_(plan.chunk_count),
       decoded_addresses_(plan.chunk_count) {
-  MUSTER_CHECK(shape_of(plan.request.rule) == Shape::kRow);
+  MUSTER_CHECK(plan.counting || shape_of(plan.request.rule) == Shape::kRow);
+  MUSTER_CHECK(!plan.counting || counters != nullptr);
   MUSTER_CHECK(plan.decoded_pitch == 0 || decoded != nullptr);
+}
+
+std::uint32_t* RowFold::counters_of(std::uint32_t chunk) const {
+  return counters_ + chunk_begin(plan_, chunk) * kernels::count_bins(plan_.request.format.codec);
 }
 
 std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chunks,
@@ -112,7 +120,12 @@ std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chu
     kernels::Codes codes = taken_[c];
     for (std::size_t i = 0; i < rows_.size(); ++i) addresses_[i] = codes.rows[rows_[i]];
     codes.rows = addresses_;
-    fold_chunk(plan_, backend_, codes, factors_, counted_, sum_ + chunk_begin(plan_, c));
+    if (plan_.counting) {
+      backend_.count({codes, counters_of(c)}, kernels::Stream::kCompute);
+      exponents_[c].assign(codes.scale_exponents.begin(), codes.scale_exponents.end());
+    } else {
+      fold_chunk(plan_, backend_, codes, factors_, counted_, sum_ + chunk_begin(plan_, c));
+    }
     finish_jobs(backend_);
   }
   return added_;
@@ -126,8 +139,34 @@ Result<Outcome> RowFold::finish() && {
   Outcome outcome;
   outcome.n = n_;
   outcome.invalid = invalid_;
-  finish_fold(plan_, backend_, total_weight_, sum_, outcome);
+  if (plan_.counting)
+    MUSTER_TRY(keep_counted(outcome));
+  else
+    finish_fold(plan_, backend_, total_weight_, sum_, outcome);
   return outcome;
+}
+
+Status RowFold::keep_counted(Outcome& outcome) {
+  const Rule& rule = plan_.request.rule;
+  outcome.f = fault_bound(rule).of(n_);
+  if (const std::uint32_t needed = minimum_cohort(rule, outcome.f); n_ < needed)
+    return Status(Code::kInvalid, "cohort_too_small",
+                  to_string(rule) + " with f = " + std::to_string(outcome.f) + " needs " +
+                      std::to_string(needed) + " valid updates; " + std::to_string(n_) +
+                      " are valid");
+  const std::uint32_t cut = window_of(rule, n_, outcome.f).cut;
+  for (std::uint32_t c = 0; c < plan_.chunk_count; ++c) {
+    const std::size_t d = chunk_length(plan_, c);
+    backend_.kept_sum_of_counts({plan_.request.format, d, exponents_[c], counters_of(c), n_, cut,
+                                 cut, plan_.grid_bits, sum_ + chunk_begin(plan_, c)},
+                                kernels::Stream::kCompute);
+  }
+  finish_jobs(backend_);
+  outcome.divisor = n_ - 2 * cut;
+  outcome.chosen = to_string(rule) + " of " + std::to_string(n_) +
+                   " updates, f=" + std::to_string(outcome.f) + ", " +
+                   std::to_string(n_ - 2 * cut) + " values kept a coordinate, from histograms";
+  return {};
 }
 
 Status fold_rows(const Execution& run, Outcome& outcome) {

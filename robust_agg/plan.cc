@@ -144,11 +144,28 @@ void place_coordinates(Plan& plan) {
   plan.decoded_bytes = rows * plan.decoded_pitch * sizeof(float);
 }
 
+/// Counts codes where the histograms are smaller than the codes of a full cohort.
+void choose_counting(Plan& plan) {
+  const PlanRequest& request = plan.request;
+  const bool ordered = std::holds_alternative<Median>(request.rule) ||
+                       std::holds_alternative<TrimmedMean>(request.rule);
+  const std::size_t a_coordinate = kernels::count_bytes(request.format.codec);
+  // A zero in the place of an invalid update is in no codes that could be counted.
+  if (!ordered || a_coordinate == 0 || !request.pre_steps.empty() || request.sharding ||
+      request.invalid_updates == InvalidUpdates::kZero)
+    return;
+  const std::size_t all = std::size_t{request.max_updates} * plan.row_pitch * plan.chunk_count;
+  plan.counter_bytes = static_cast<std::size_t>(request.dimension) * a_coordinate;
+  plan.counting = plan.counter_bytes < all;
+  if (!plan.counting) plan.counter_bytes = 0;
+}
+
 /// What the task keeps in backend memory besides codes.
 std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& backend) {
   const PlanRequest& request = plan.request;
   const auto d = static_cast<std::size_t>(request.dimension);
   std::vector<MemoryItem> memory = {{"accumulator", 8 * plan.rule_dimension}, {"model", 4 * d}};
+  if (plan.counting) memory.push_back({"histograms", plan.counter_bytes});
   if (plan.restores) memory.push_back({"sums of the model", 8 * d});
   if (plan.decoded_bytes > 0)
     memory.push_back(
@@ -250,6 +267,8 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
   plan.row_pitch = align_up(plan.row_bytes, 64);
   plan.streaming =
       shape_of(request.rule) == Shape::kRow && request.pre_steps.empty() && !request.sharding;
+  choose_counting(plan);
+  plan.streaming = plan.streaming || plan.counting;
   place_coordinates(plan);
   plan.grid_bits = grid_bits(request.value_bound, request.max_updates, request.max_weight,
                              restore_headroom_bits(request.format));

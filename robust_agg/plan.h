@@ -51,7 +51,11 @@ struct Plan {
   std::size_t row_bytes = 0;  ///< payload of a full chunk, the longest there is
   std::size_t row_pitch = 0;  ///< row_bytes padded to 64
   int grid_bits = 0;          ///< g: values are rounded to 2^-g
-  bool streaming = false;     ///< rule of shape kRow, no pre-steps
+  bool streaming = false;     ///< updates are folded one by one: shape kRow, or counting
+  /// Order statistics from histograms of shared-scale codes: what a coordinate takes does not grow
+  /// with the cohort, and the bits are those of the codes.
+  bool counting = false;
+  std::size_t counter_bytes = 0;  ///< of all histograms
   bool resident =
       false;  ///< codes of all updates stay in backend memory; else re-read from the spool
   std::size_t decoded_pitch = 0;  ///< EDEN, TOPK: f32 of a decoded chunk of one row; else 0

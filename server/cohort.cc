@@ -14,6 +14,8 @@ namespace {
 
 // Updates folded at once: past that the sums of a strip pass the cache no less often.
 constexpr std::size_t kFoldTogether = 16;
+// Updates counted at once: each pass goes over all histograms.
+constexpr std::size_t kCountTogether = 512;
 
 }  // namespace
 
@@ -29,6 +31,9 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   if (plan.streaming && plan.decoded_bytes > 0) {
     MUSTER_ASSIGN(builder->decoded_, backend.allocate(plan.decoded_bytes));
   }
+  if (plan.counting) {
+    MUSTER_ASSIGN(builder->counters_, backend.allocate(plan.counter_bytes));
+  }
   if (robust::uses_previous(plan.request.rule)) {
     MUSTER_ASSIGN(builder->previous_, backend.allocate(plan.request.dimension * sizeof(float)));
   }
@@ -41,11 +46,12 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   MUSTER_ASSIGN(builder->codes_, backend.allocate(rows * plan.row_pitch));
   if (plan.streaming) {
     builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>(),
-                           builder->decoded_.as<float>());
+                           builder->decoded_.as<float>(), builder->counters_.as<std::uint32_t>());
     // What waits holds slots; a quarter of the slab at most. There is room for one decoded update.
     if (plan.decoded_bytes == 0)
-      builder->fold_together_ = std::clamp<std::size_t>(
-          builder->parts_.slots.count() / 4 / plan.chunk_count, 1, kFoldTogether);
+      builder->fold_together_ =
+          std::clamp<std::size_t>(builder->parts_.slots.count() / 4 / plan.chunk_count, 1,
+                                  plan.counting ? kCountTogether : kFoldTogether);
   }
   builder->updates_.reserve(plan.request.max_updates);
   return builder;
@@ -63,6 +69,7 @@ CohortBuilder::~CohortBuilder() {
   release_slots();
   parts_.backend.release(codes_);
   parts_.backend.release(decoded_);
+  parts_.backend.release(counters_);
   parts_.backend.release(previous_);
   parts_.backend.release(model_sum_);
   parts_.backend.release(sum_);

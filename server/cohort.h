@@ -105,6 +105,7 @@ class CohortBuilder {
   std::size_t slots_held_ = 0;
   kernels::Buffer sum_;            ///< of the rule's coordinates
   kernels::Buffer model_sum_;      ///< of the model's, where they differ
+  kernels::Buffer counters_;       ///< histograms, where the plan counts
   kernels::Buffer previous_;       ///< the last aggregate, for rules that begin there
   kernels::Buffer decoded_;        ///< streaming rules: one decoded update, where codes need it
   kernels::Buffer codes_;          ///< resident codes; or one chunk of all rows; or one update

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <limits>
+#include <numeric>
+#include <random>
 
 #include "tests/robust_agg/run.h"
 
@@ -243,6 +245,49 @@ TEST(RowFold, AnyOrderGivesWhatAggregateGives) {
     for (std::size_t row = 0; row < rows.size(); ++row) EXPECT_EQ(added[row].valid, row != 2);
     EXPECT_EQ(std::move(fold).finish().value().divisor, expected.outcome.divisor);
     EXPECT_EQ(sum, expected.sum);
+  }
+}
+
+// What the counters give must be what the codes give, whatever the order and the batches.
+TEST(RowFold, HistogramsGiveTheOrderStatisticsOfTheCodes) {
+  std::mt19937 random(20'261'124);
+  constexpr std::size_t kRows = 1100, kDimension = 70;
+  Rows rows(kRows, Vector(kDimension));
+  for (Vector& row : rows)
+    for (double& x : row) x = static_cast<double>(static_cast<int>(random() % 255) - 127) / 8;
+  for (const Rule& rule :
+       {Rule(Median{}), Rule(TrimmedMean{faulty(200)}), Rule(TrimmedMean{{std::nullopt, 0.1}})}) {
+    SCOPED_TRACE(to_string(rule));
+    const Conditions conditions{.rule = rule, .format = {Codec::kI8S, 5}, .chunk_coordinates = 32};
+    const Answer expected = run(conditions, rows);
+    kernels::Backend& backend = cpu_backend();
+    PlanRequest request;
+    request.rule = rule;
+    request.dimension = kDimension;
+    request.chunk_coordinates = 32;
+    request.format = conditions.format;
+    request.max_updates = kRows;
+    request.minimum_cohort = 500;
+    request.value_bound = conditions.value_bound;
+    const Plan plan = make_plan(request, backend).value();
+    ASSERT_TRUE(plan.counting && plan.streaming);
+    EXPECT_THAT(plan.describe(), HasSubstr("histograms"));
+    MemoryCohort cohort(plan, backend, rows, {});
+    std::vector<std::int64_t> sum(kDimension);
+    const kernels::Buffer counters = backend.allocate(plan.counter_bytes).value();
+    RowFold fold(backend, plan, sum.data(), nullptr, counters.as<std::uint32_t>());
+    std::vector<std::size_t> order(kRows);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::shuffle(order.begin(), order.end(), random);
+    for (const std::size_t row : order) EXPECT_TRUE(fold.add(cohort.update(row), 1).valid);
+    const auto outcome = std::move(fold).finish();
+    backend.release(counters);
+    ASSERT_TRUE(outcome.ok()) << outcome.status().to_string();
+    EXPECT_EQ(outcome->divisor, expected.outcome.divisor);
+    EXPECT_THAT(outcome->chosen, HasSubstr("from histograms"));
+    for (std::size_t k = 0; k < kDimension; ++k)
+      ASSERT_EQ(std::ldexp(static_cast<double>(sum[k]), -plan.grid_bits) / outcome->divisor,
+                expected.values[k]);
   }
 }
 
