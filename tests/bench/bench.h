@@ -39,6 +39,9 @@ struct Options {
 void add_ingest(std::vector<Pair>& pairs, const Options& options);
 void add_kernels(std::vector<Pair>& pairs, const Options& options);
 
+/// `muster_bench --growth`: P11, a table of its own.
+int run_growth(const Options& options);
+
 /// The process that plays the fleet for the ingest pairs: `muster_bench --sender ...`.
 int run_sender(int argc, char** argv);
 

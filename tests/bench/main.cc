@@ -115,10 +115,13 @@ int main_of_bench(int argc, char** argv) {
   options.self = std::filesystem::read_symlink("/proc/self/exe").string();
   options.folder = std::filesystem::current_path().string() + "/bench-scratch";
   std::string json_file;
+  bool growth = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--smoke")
       options.smoke = true;
+    else if (argument == "--growth")
+      growth = true;
     else if (argument == "--json" && i + 1 < argc)
       json_file = argv[++i];
     else if (argument == "--only" && i + 1 < argc)
@@ -130,11 +133,12 @@ int main_of_bench(int argc, char** argv) {
     else {
       fmt::print(stderr,
                  "usage: muster_bench [--json FILE] [--only P1,P2] [--match NAME] [--repeats N] "
-                 "[--smoke]\n");
+                 "[--growth] [--smoke]\n");
       return 2;
     }
   }
   if (options.smoke) options.repeats = 1;
+  if (growth) return run_growth(options);
   std::filesystem::create_directories(options.folder);
   std::vector<Pair> all, pairs;
   add_ingest(all, options);
