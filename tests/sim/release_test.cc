@@ -199,5 +199,23 @@ INSTANTIATE_TEST_SUITE_P(Rules, Release,
                                          Case{"multi_krum", "f = 2\nm = 3\n"}),
                          [](const auto& instance) { return std::string(instance.param.rule); });
 
+// Nothing the round's secret decides, for every node here draws its own: no buckets, no several
+// shards, no CAF (which starts at a vector drawn from it), no Bulyan (whose last elections count
+// one neighbour, so that pairs tie).
+INSTANTIATE_TEST_SUITE_P(MoreRules, Release,
+                         testing::Values(Case{"meamed", "f = 2\n"},
+                                         Case{"geometric_median", "iterations = 3\n"},
+                                         Case{"centred_clipping", "tau = 0.5\niterations = 2\n"},
+                                         Case{"cge", "f = 2\n"},
+                                         Case{"sign_majority", "step = 0.01\n"}),
+                         [](const auto& instance) { return std::string(instance.param.rule); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Compositions, Release,
+    testing::Values(Case{"median", "pre_steps = ['nnm(f=3)']\n"},
+                    Case{"trimmed_mean", "byzantine_share = 0.0\nshard_size = 12\n"},
+                    Case{"krum", "f = 2\npre_steps = ['arc']\ninvalid_updates = 'zero'\n"}),
+    [](const auto& instance) { return std::string(instance.param.rule); });
+
 }  // namespace
 }  // namespace muster::sim
