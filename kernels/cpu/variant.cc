@@ -5,11 +5,12 @@
 #include "kernels/cpu/variant/gram.h"
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
+#include "kernels/cpu/variant/sketch.h"
 #include "kernels/cpu/variant/step.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 
-const KernelTable kTable = {inspect,  accumulate, kept_sum,      gram,
-                            distance, step_sgd,   step_momentum, step_adam};
+const KernelTable kTable = {inspect, accumulate, kept_sum,      gram,     distance,
+                            sketch,  step_sgd,   step_momentum, step_adam};
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL

@@ -34,6 +34,11 @@ void reference_gram(const HostCohort& cohort, std::span<const float> centre,
 /// Adds to `sum`.
 void reference_distance(const HostCohort& cohort, std::size_t i, std::size_t j, double& sum);
 
+/// Adds to `cells` of one row, which has as many as the job says.
+void reference_sketch(const HostCohort& cohort, std::size_t row,
+                      std::span<const std::uint64_t> signs, std::span<const std::uint32_t> places,
+                      int unit_bits, std::span<std::int64_t> cells);
+
 /// On host vectors; job pointers are ignored.
 void reference_step(const StepJob& job, std::span<const std::int64_t> sum, std::span<float> model,
                     std::span<float> first, std::span<float> second);

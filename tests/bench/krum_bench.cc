@@ -1,0 +1,190 @@
+// P4: distances for Krum against a BLAS and against the loop one would write without one. All times
+// are linear in the number of coordinates, so the tables use one chunk, not 10^6.
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/backend.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/timed.h"
+
+#if defined(MUSTER_BENCH_OPENBLAS)
+#include <cblas.h>
+extern "C" void openblas_set_num_threads(int threads);
+#endif
+
+namespace muster::bench {
+namespace {
+
+/// n updates of d coordinates, encoded and as f32.
+struct Cohort {
+  Cohort(ChunkFormat with_format, std::size_t with_n, std::size_t with_d)
+      : format(with_format), n(with_n), d(with_d), values(n * d) {
+    kernels::BackendOptions options;
+    options.kind = "cpu";
+    options.threads = 1;
+    backend = kernels::create_backend(options, nullptr).value();
+    const std::size_t pitch = align_up(payload_bytes(format, d), 64);
+    codes = backend->allocate(n * pitch).value();
+    gram = backend->allocate(n * n * sizeof(double)).value();
+    const std::size_t scales = scale_count(format, d);
+    if (format.codec == Codec::kI8S)
+      exponents.assign(divide_up(d, std::size_t{1} << format.log2_block), -10);
+    std::mt19937 random(11);
+    std::vector<float> normal(1u << 16);  // 2^16 draws, read from a random place for each row
+    std::normal_distribution<float> draw(0, 30);
+    for (float& x : normal) x = std::min(127.0f, std::max(-127.0f, draw(random)));
+    for (std::size_t i = 0; i < n; ++i) {
+      std::byte* row = codes.data + i * pitch;
+      rows.push_back(row);
+      const float step = 0x1p-10f;
+      for (std::size_t b = 0; b < scales; ++b) std::memcpy(row + 4 * b, &step, 4);
+      std::size_t at = random();
+      for (std::size_t k = 0; k < d; ++k, at += 1 + i % 7 * 2) {
+        float value = normal[at % normal.size()] * step;
+        if (format.codec == Codec::kF32) {
+          std::memcpy(row + 4 * k, &value, 4);
+        } else {
+          const auto q = static_cast<std::int8_t>(value / step);
+          row[4 * scales + k] = static_cast<std::byte>(q);
+          value = static_cast<float>(q) * step;
+        }
+        values[i * d + k] = value;
+      }
+    }
+  }
+  kernels::Codes view() const { return {format, d, rows, exponents}; }
+  /// Products of the half matrix.
+  double products() const { return static_cast<double>(n * (n + 1) / 2 * d); }
+
+  ChunkFormat format;
+  std::size_t n, d;
+  std::unique_ptr<kernels::Backend> backend;
+  kernels::Buffer codes, gram;
+  std::vector<const std::byte*> rows;
+  std::vector<std::int8_t> exponents;
+  std::vector<float> values;
+};
+
+/// Made when the first pair that is really run asks for it.
+using Lazy = std::function<Cohort&()>;
+Lazy lazily(ChunkFormat format, std::size_t n, std::size_t d) {
+  auto made = std::make_shared<std::unique_ptr<Cohort>>();
+  return [=]() -> Cohort& {
+    if (!*made) *made = std::make_unique<Cohort>(format, n, d);
+    return **made;
+  };
+}
+
+Sample gram_by_muster(Cohort& cohort) {
+  return timed_run(cohort.products(), [&] {
+    cohort.backend->gram({cohort.view(), nullptr, cohort.gram.as<double>()},
+                         kernels::Stream::kCompute);
+  });
+}
+
+#if defined(MUSTER_BENCH_OPENBLAS)
+Sample gram_by_openblas(const Cohort& cohort) {
+  openblas_set_num_threads(1);
+  std::vector<float> gram(cohort.n * cohort.n);
+  const auto n = static_cast<int>(cohort.n), d = static_cast<int>(cohort.d);
+  return timed_run(cohort.products(), [&] {
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasNoTrans, n, d, 1, cohort.values.data(), d, 0,
+                gram.data(), n);
+  });
+}
+#endif
+
+/// Folds every row to 4096 cells, one after the other, as updates arrive.
+Sample sketch_by_muster(Cohort& cohort) {
+  constexpr std::uint32_t kCells = 4096;
+  std::mt19937_64 random(5);
+  const std::size_t blocks = divide_up(cohort.d, kernels::kSketchBlock);
+  std::vector<std::uint64_t> signs(blocks);
+  std::vector<std::uint32_t> places(blocks);
+  for (std::size_t b = 0; b < blocks; ++b) {
+    signs[b] = random();
+    places[b] = static_cast<std::uint32_t>(random() % (kCells / 8 - 7) * 8);
+  }
+  const kernels::Buffer sums = cohort.backend->allocate(kCells * sizeof(std::int64_t)).value();
+  std::int64_t* cells = sums.as<std::int64_t>();
+  const Sample sample = timed_run(static_cast<double>(cohort.n * cohort.d), [&] {
+    for (std::size_t i = 0; i < cohort.n; ++i) {
+      kernels::Codes row = cohort.view();
+      row.rows = row.rows.subspan(i, 1);
+      cohort.backend->sketch({row, kCells, signs.data(), places.data(), 26, cells},
+                             kernels::Stream::kCompute);
+    }
+  });
+  cohort.backend->release(sums);
+  return sample;
+}
+
+/// One read of all codes, as fast as this processor reads.
+Sample read_codes(const Cohort& cohort) {
+  std::uint64_t total = 0;
+  const Sample sample = timed_run(static_cast<double>(cohort.n * cohort.d), [&] {
+    const auto* words = reinterpret_cast<const std::uint64_t*>(cohort.codes.data);
+    for (std::size_t k = 0; k < cohort.codes.bytes / 8; ++k) total += words[k];
+  });
+  MUSTER_CHECK(total != 1);
+  return sample;
+}
+
+/// Squared distances of some pairs, as a loop over f32 differences.
+Sample distances_by_loop(const Cohort& cohort) {
+  const std::size_t pairs = std::min<std::size_t>(cohort.n, 50);
+  float total = 0;
+  const Sample sample = timed_run(static_cast<double>(pairs * cohort.d), [&] {
+    for (std::size_t p = 0; p < pairs; ++p) {
+      const float* a = &cohort.values[p * cohort.d];
+      const float* b = &cohort.values[(p * 7 + 1) % cohort.n * cohort.d];
+      float sum = 0;
+      for (std::size_t k = 0; k < cohort.d; ++k) sum += (a[k] - b[k]) * (a[k] - b[k]);
+      total += sum;
+    }
+  });
+  MUSTER_CHECK(total >= 0);
+  return sample;
+}
+
+}  // namespace
+
+void add_krum(std::vector<Pair>& pairs, const Options& options) {
+  const std::size_t d = options.smoke ? 4096 : 65'536;
+  const std::size_t n = options.smoke ? 50 : 1000;
+  const auto gram = [&](const std::string& name, ChunkFormat format) {
+    const Lazy cohort = lazily(format, n, d);
+    const auto candidate = [cohort] { return gram_by_muster(cohort()); };
+#if defined(MUSTER_BENCH_OPENBLAS)
+    pairs.push_back(
+        {"P4", name + " vs BLAS", "Gmac/s", 1e9, false, candidate, {{"OpenBLAS ssyrk", [cohort] {
+                                                                       return gram_by_openblas(
+                                                                           cohort());
+                                                                     }}}});
+#endif
+    pairs.push_back(
+        {"P4", name + " vs loop", "Gmac/s", 1e9, false, candidate, {{"pair loop", [cohort] {
+                                                                       return distances_by_loop(
+                                                                           cohort());
+                                                                     }}}});
+  };
+  gram("int8 shared Gram", {Codec::kI8S, 8});
+  gram("int8 block Gram", {Codec::kI8B, 8});
+  gram("f32 Gram", {Codec::kF32, 0});
+  for (const Codec codec : {Codec::kF32, Codec::kI8S}) {
+    const Lazy cohort = lazily({codec, codec == Codec::kI8S ? std::uint8_t{8} : std::uint8_t{0}},
+                               options.smoke ? 10 : 200, d);
+    pairs.push_back({"P4",
+                     std::string(codec_name(codec)) + " sketch to 4096",
+                     "Gelem/s",
+                     1e9,
+                     false,
+                     [cohort] { return sketch_by_muster(cohort()); },
+                     {{"one read of the codes", [cohort] { return read_codes(cohort()); }}}});
+  }
+}
+
+}  // namespace muster::bench
