@@ -44,6 +44,18 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
   return valid;
 }
 
+ValidRows ValidRows::from(const SketchedCohort& sketched, Cohort& cohort) {
+  MUSTER_CHECK_OP(sketched.indices.size(), ==, std::size_t{cohort.size()});
+  ValidRows valid(cohort);
+  for (std::uint32_t i = 0; i < cohort.size(); ++i) {
+    const std::uint32_t index = sketched.indices[i];
+    if (!sketched.fold->valid(index)) continue;
+    valid.positions_.push_back(i);
+    valid.squared_norms_.push_back(sketched.fold->squared_norm(index));
+  }
+  return valid;
+}
+
 Result<kernels::Codes> ValidRows::chunk(std::uint32_t index) {
   MUSTER_ASSIGN(kernels::Codes codes, cohort_->chunk(index));
   if (invalid() == 0) return codes;
@@ -62,12 +74,15 @@ Result<kernels::Codes> ValidRows::chunk(std::uint32_t index, std::span<const std
 }
 
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                          std::int64_t* sum) {
+                          std::int64_t* sum, const SketchedCohort* sketched) {
   MUSTER_CHECK_OP(cohort.size(), <=, plan.request.max_updates);
   MUSTER_CHECK_OP(cohort.weights().size(), ==, std::size_t{cohort.size()});
   MUSTER_CHECK_OP(cohort.ranks().size(), ==, std::size_t{cohort.size()});
   const Rule& rule = plan.request.rule;
-  MUSTER_ASSIGN(ValidRows rows, ValidRows::inspect(plan, backend, cohort));
+  if (sketched != nullptr && !uses_sketches(rule)) sketched = nullptr;
+  MUSTER_ASSIGN(ValidRows rows, sketched != nullptr
+                                    ? Result<ValidRows>(ValidRows::from(*sketched, cohort))
+                                    : ValidRows::inspect(plan, backend, cohort));
 
   Outcome outcome;
   outcome.n = rows.n();
@@ -80,7 +95,7 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
                       std::to_string(needed) + " valid updates; " + std::to_string(outcome.n) +
                       " of " + std::to_string(cohort.size()) + " are valid");
 
-  const Execution run{plan, backend, rows, outcome.f, sum};
+  const Execution run{plan, backend, rows, outcome.f, sum, sketched};
   switch (shape_of(rule)) {
     case Shape::kRow:
       MUSTER_TRY(fold_rows(run, outcome));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "robust_agg/plan.h"
+#include "robust_agg/sketch.h"
 
 namespace muster::robust {
 
@@ -62,8 +63,10 @@ class Cohort {
 
 /// Runs a rule of any shape on a sealed cohort; a rule of shape kRow gives the bits RowFold gives.
 /// `sum` as in RowFold. Invalid rows (non-finite, out of bound) are left out and counted;
-/// "cohort_too_small" where the rest is below the rule's minimum for the realised f.
+/// "cohort_too_small" where the rest is below the rule's minimum for the realised f. `sketched`:
+/// for rules with sketched scores, what a SketchFold learnt while the updates came; then the close
+/// reads only what it must.
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                          std::int64_t* sum);
+                          std::int64_t* sum, const SketchedCohort* sketched = nullptr);
 
 }  // namespace muster::robust

@@ -19,6 +19,9 @@ class ValidRows {
   /// Looks at every chunk of every row once.
   static Result<ValidRows> inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort);
 
+  /// From what a fold saw; reads nothing.
+  static ValidRows from(const SketchedCohort& sketched, Cohort& cohort);
+
   std::uint32_t n() const { return static_cast<std::uint32_t>(positions_.size()); }
   std::uint32_t invalid() const { return cohort_->size() - n(); }
   /// Position of each row in the cohort, ascending.
@@ -47,6 +50,7 @@ struct Execution {
   ValidRows& rows;
   std::uint32_t f;
   std::int64_t* sum;
+  const SketchedCohort* sketched = nullptr;  ///< null: nothing was sketched on arrival
 };
 
 /// Waits until the rows and host arrays of the jobs queued so far may change.

@@ -46,7 +46,7 @@ class Reader {
 
   Result<FaultBound> fault_bound() {
     asked_f_ = true;
-    const auto& [clip_norm, f, share, m, neighbours] = parameters_;
+    const auto& [clip_norm, f, share, m, neighbours, scores] = parameters_;
     if (f.has_value() == share.has_value())
       return refuse(f ? "takes f or byzantine_share, not both" : "needs f or byzantine_share");
     if (f) {
@@ -78,6 +78,15 @@ class Reader {
                   text.substr(0, limits::kNameBytes) + "\"");
   }
 
+  Result<Scores> scores() {
+    asked_scores_ = true;
+    const std::string text = parameters_.scores.value_or("exact");
+    if (text == "exact") return Scores::kExact;
+    if (text == "sketched") return Scores::kSketched;
+    return refuse("scores must be \"exact\" or \"sketched\", it is \"" +
+                  text.substr(0, limits::kNameBytes) + "\"");
+  }
+
   Result<std::uint32_t> m() {
     asked_m_ = true;
     const std::uint32_t m = parameters_.m.value_or(0);
@@ -89,12 +98,13 @@ class Reader {
 
   /// Refuses what no call above asked for: it would be ignored, and its author believes otherwise.
   Status finish() const {
-    const auto& [clip_norm, f, share, m, neighbours] = parameters_;
+    const auto& [clip_norm, f, share, m, neighbours, scores] = parameters_;
     if (clip_norm && !asked_clip_norm_) return refuse("takes no clip_norm");
     if (f && !asked_f_) return refuse("takes no f");
     if (share && !asked_f_) return refuse("takes no byzantine_share");
     if (m && !asked_m_) return refuse("takes no m");
     if (neighbours && !asked_neighbours_) return refuse("takes no neighbours");
+    if (scores && !asked_scores_) return refuse("takes no scores");
     return {};
   }
 
@@ -105,7 +115,8 @@ class Reader {
 
   std::string_view rule_;
   const RuleParameters& parameters_;
-  bool asked_clip_norm_ = false, asked_f_ = false, asked_m_ = false, asked_neighbours_ = false;
+  bool asked_clip_norm_ = false, asked_f_ = false, asked_m_ = false, asked_neighbours_ = false,
+       asked_scores_ = false;
 };
 
 Result<Rule> read(std::string_view name, Reader& reader) {
@@ -122,13 +133,15 @@ Result<Rule> read(std::string_view name, Reader& reader) {
   if (name == "krum") {
     MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
     MUSTER_ASSIGN(const Neighbours neighbours, reader.neighbours());
-    return Rule(Krum{f, neighbours});
+    MUSTER_ASSIGN(const Scores scores, reader.scores());
+    return Rule(Krum{f, neighbours, scores});
   }
   if (name == "multi_krum") {
     MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
     MUSTER_ASSIGN(const std::uint32_t m, reader.m());
     MUSTER_ASSIGN(const Neighbours neighbours, reader.neighbours());
-    return Rule(MultiKrum{f, m, neighbours});
+    MUSTER_ASSIGN(const Scores scores, reader.scores());
+    return Rule(MultiKrum{f, m, neighbours, scores});
   }
   return unknown_rule(name);
 }

@@ -8,6 +8,8 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "robust_agg/krum_select.h"
+#include "robust_agg/sketch.h"
 
 namespace muster::robust {
 namespace {
@@ -107,6 +109,13 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
   const std::size_t n = plan.streaming ? 1 : request.max_updates;
   if (shape_of(request.rule) == Shape::kGram)
     memory.push_back({"gram matrix", sizeof(double) * n * n});
+  if (uses_sketches(request.rule)) {
+    const std::size_t sums = n * kSketchCells * sizeof(std::int64_t);
+    memory.push_back({"sketches", SketchStore::bytes(request.max_updates) + sums});
+    memory.push_back({"sketch signs and places",
+                      SketchPattern::bytes(request.dimension, request.chunk_coordinates)});
+    memory.push_back({"rows measured again", sizeof(double) * n * std::min(n, kMostMeasured)});
+  }
   memory.push_back({"scratch", backend.scratch_bytes(n, request.chunk_coordinates)});
   return memory;
 }
