@@ -166,7 +166,10 @@ Result<Selection> select_sketched(const Execution& run, const KrumParameters& pa
   }
   Cut cut = find_cut(run, estimates, parameters.m);
   Selection selection{std::move(cut.selected), {}};
-  bool certain = cut.left_out == 0;
+  std::string verdict = "certified";
+  if (cut.left_out > 0)
+    verdict = "not certified: " + std::to_string(cut.left_out) +
+              " more rows lie within the error of their sketches";
   if (!cut.contenders.empty()) {
     const auto rows = static_cast<std::uint32_t>(cut.contenders.size());
     std::vector<std::uint32_t> order = cut.contenders;
@@ -183,14 +186,12 @@ Result<Selection> select_sketched(const Execution& run, const KrumParameters& pa
     MUSTER_ASSIGN(const Decision decision,
                   decide(run, distances, bounds, order, {cut.open, parameters.q}));
     selection.rows.insert(selection.rows.end(), decision.rows.begin(), decision.rows.end());
-    certain = certain && as_expected(estimates, order, bounds);
+    if (!as_expected(estimates, order, bounds))
+      verdict = "not certified: exact scores lie beyond the error of their sketches";
   }
   std::sort(selection.rows.begin(), selection.rows.end());
   selection.how = "ranked by sketches, " + std::to_string(cut.contenders.size()) +
-                  " rows near the cut measured exactly, ";
-  selection.how += certain ? "certified"
-                           : "not certified: " + std::to_string(cut.left_out) +
-                                 " more rows lie within the error of their sketches";
+                  " rows near the cut measured exactly, " + verdict;
   return selection;
 }
 

@@ -20,7 +20,8 @@ const Rule kRules[] = {Mean{},
                        Krum{faulty(2)},
                        Krum{faulty(2), Neighbours::kNMinusFMinus1},
                        MultiKrum{faulty(2)},
-                       MultiKrum{faulty(1), 3}};
+                       MultiKrum{faulty(1), 3},
+                       Krum{faulty(2), Neighbours::kNMinusFMinus2, Scores::kSketched}};
 
 /// Multiples of 1/4 within +-7, which every codec holds; small ranges make ties common.
 Rows random_rows(std::size_t n, std::size_t d, std::mt19937_64& random) {
