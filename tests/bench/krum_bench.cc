@@ -203,7 +203,7 @@ class Close {
     robust::PlanRequest request;
     request.rule = robust::Krum{
         {static_cast<std::uint32_t>(cohort_.n / 5), 0}, robust::Neighbours::kNMinusFMinus2, scores};
-    request.dimension = 4 * cohort_.d;
+    request.dimension = 16 * cohort_.d;  // 10^6
     request.chunk_coordinates = static_cast<std::uint32_t>(cohort_.d);
     request.format = cohort_.format;
     request.max_updates = request.minimum_cohort = static_cast<std::uint32_t>(cohort_.n);

@@ -87,16 +87,21 @@ void pack_rows(const ChunkView& view, size_t first, size_t end, Span block, Pack
   for (size_t r = 0; r < kPackedRows; ++r) {
     const bool real = first + r < end;
     const IntegerRow row = integer_row(view, real ? first + r : first);
-    const size_t count = real ? block.count : 0;
     int8_t* codes = packed->codes[r];
-    for (size_t k = 0; k < block.count; k += 64)
-      _mm512_store_si512(codes + k,
-                         masked_codes(row.codes + block.begin + k, k < count ? count - k : 0));
     for (size_t run = 0; run < runs.count; ++run) {
       const size_t stop = at_most((run + 1) * runs.length, block.count);
+      size_t k = run * runs.length;
       __m512i sum = _mm512_setzero_si512();
-      for (size_t k = run * runs.length; k < stop; k += 64)
-        add_code_products(sum, ones, masked_codes(codes + k, stop - k));
+      const auto move = [&](__m512i moved) {
+        _mm512_storeu_si512(codes + k, moved);
+        add_code_products(sum, ones, moved);
+      };
+      const int8_t* source = row.codes + block.begin;
+      if (real)
+        for (; k + 64 <= stop; k += 64) move(_mm512_loadu_si512(source + k));
+      // Zeros after the last codes; where another run follows, it is written over them.
+      for (; k < stop; k += 64)
+        move(real ? masked_codes(source + k, stop - k) : _mm512_setzero_si512());
       packed->excess[run][r] = 128 * _mm512_reduce_add_epi32(sum);
       packed->scales[run][r] = run_scale(view, row, block, runs, run);
     }
