@@ -26,7 +26,7 @@ struct TaskConfig {
   std::int32_t scale_exponent = -10;  ///< i8s: value = 2^e * q
   std::uint32_t chunk_coordinates = 65'536;
   std::string rule = "mean";
-  robust::RuleParameters rule_parameters;  ///< clip_norm, f, byzantine_share, m, neighbours
+  robust::RuleParameters rule_parameters;  ///< clip_norm, f, byzantine_share, m, neighbours, scores
   robust::StepParameters step;             ///< optimiser, learning_rate, beta1, beta2, epsilon
   float device_clip_norm = 0;              ///< asked of devices; 0: none
   float value_bound = 16;

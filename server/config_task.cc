@@ -82,6 +82,7 @@ void read_rule(Section& section, TaskConfig& task) {
   if (section.number("byzantine_share", number)) parameters.byzantine_share = number;
   if (section.integer("m", count, 0, limits::kMaxUpdates)) parameters.m = count;
   if (section.text("neighbours", text)) parameters.neighbours = text;
+  if (section.text("scores", text)) parameters.scores = text;
 }
 
 void read_step(Section& section, TaskConfig& task) {
@@ -152,7 +153,8 @@ void check_rule_cohort(Section& section, const TaskConfig& task, const robust::R
 }
 
 void check_rule(Section& section, const TaskConfig& task, std::optional<ChunkFormat> format) {
-  if (!section.sound({"rule", "clip_norm", "f", "byzantine_share", "m", "neighbours"})) return;
+  if (!section.sound({"rule", "clip_norm", "f", "byzantine_share", "m", "neighbours", "scores"}))
+    return;
   const auto rule = robust::parse_rule(task.rule, task.rule_parameters);
   if (!rule.ok()) return section.problem("rule", std::string(rule.status().message()));
   if (format)
@@ -237,6 +239,7 @@ std::string task_text(const TaskConfig& task) {
   if (parameters.byzantine_share) writer.number("byzantine_share", *parameters.byzantine_share);
   if (parameters.m) writer.whole("m", *parameters.m);
   if (parameters.neighbours) writer.text("neighbours", *parameters.neighbours);
+  if (parameters.scores) writer.text("scores", *parameters.scores);
   write_step(writer, task.step);
   write_bounds(writer, task);
   writer.number("over_selection", task.over_selection);
