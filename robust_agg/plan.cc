@@ -107,8 +107,10 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
   if (request.optimiser != kernels::Optimiser::kSgd)
     memory.push_back({"optimiser", (request.optimiser == kernels::Optimiser::kAdam ? 8 : 4) * d});
   const std::size_t n = plan.streaming ? 1 : request.max_updates;
-  if (shape_of(request.rule) == Shape::kGram)
+  if (shape_of(request.rule) == Shape::kGram) {
     memory.push_back({"gram matrix", sizeof(double) * n * n});
+    memory.push_back({"centre", 12 * std::min<std::size_t>(d, request.chunk_coordinates)});
+  }
   if (uses_sketches(request.rule)) {
     const std::size_t sums = n * kSketchCells * sizeof(std::int64_t);
     memory.push_back({"sketches", SketchStore::bytes(request.max_updates) + sums});
