@@ -38,6 +38,7 @@ struct Options {
 // Each adds the pairs of its family.
 void add_ingest(std::vector<Pair>& pairs, const Options& options);
 void add_kernels(std::vector<Pair>& pairs, const Options& options);
+void add_krum(std::vector<Pair>& pairs, const Options& options);
 
 /// The process that plays the fleet for the ingest pairs: `muster_bench --sender ...`.
 int run_sender(int argc, char** argv);
