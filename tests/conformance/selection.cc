@@ -46,7 +46,7 @@ TEST_P(Conformance, KeptSumOfEverySmallCohort) {
   std::size_t index = 0;
   for (std::size_t n = 1; n <= 70 && !HasFailure(); ++n)
     for (int repetition = 0; repetition < 3; ++repetition, ++index)
-      check_kept_sums({n, 70, static_cast<Codec>(index % kCodecCount),
+      check_kept_sums({n, 70, kStripCodecs[index % std::size(kStripCodecs)],
                        kColumns[index % std::size(kColumns)], 40},
                       random);
 }
@@ -56,17 +56,22 @@ TEST_P(Conformance, KeptSumAroundTheSizesOfCounters) {
   Random random(seed());
   std::size_t index = 0;
   for (const std::size_t n : {127u, 128u, 129u, 191u, 193u, 255u, 256u, 257u, 513u, 1000u, 4097u})
-    for (std::uint8_t codec = 0; codec < kCodecCount && !HasFailure(); ++codec, ++index)
-      check_kept_sums({n, n > 1000 ? 5u : 67u, static_cast<Codec>(codec),
-                       kColumns[index % std::size(kColumns)], index % 2 == 0 ? 40 : 24},
+    for (const Codec codec : kStripCodecs) {
+      if (HasFailure()) return;
+      check_kept_sums({n, n > 1000 ? 5u : 67u, codec, kColumns[index % std::size(kColumns)],
+                       index % 2 == 0 ? 40 : 24},
                       random);
+      ++index;
+    }
 }
 
 TEST_P(Conformance, KeptSumOfHostileColumns) {
   Random random(seed());
   for (const Values values : {Values::kHuge, Values::kClustered, Values::kBimodal})
-    for (std::uint8_t codec = 0; codec < kCodecCount && !HasFailure(); ++codec)
-      check_kept_sums({300, 130, static_cast<Codec>(codec), values, 40}, random);
+    for (const Codec codec : kStripCodecs) {
+      if (HasFailure()) return;
+      check_kept_sums({300, 130, codec, values, 40}, random);
+    }
 }
 
 /// Several tiles, several panels, the last of each in part.
