@@ -146,11 +146,12 @@ struct KeptSumOfCountsJob {
 
 /// gram[i * n + j] += <x_i - c, x_j - c> over this chunk, both triangles. Integer codecs without a
 /// centre: exact as long as the total stays below 2^53 units of the smallest block scale. Float
-/// codecs: f64 in canonical order.
+/// codecs: f64 in canonical order. `rows`: only the first rows of the matrix, i in [0, rows).
 struct GramJob {
   Codes codes;
   const float* centre = nullptr;  ///< d values, or null for the origin
-  double* gram = nullptr;         ///< n x n, in backend memory
+  double* gram = nullptr;         ///< n x n, or rows x n; in backend memory
+  std::size_t rows = 0;           ///< 0: all n
 };
 
 /// distances[p] += sum over k of (x_ik - x_jk)^2 over this chunk for pair p = (i, j): direct f64
@@ -210,6 +211,21 @@ struct RestoreJob {
   const std::int64_t* sums = nullptr;
   std::int64_t* target = nullptr;  ///< d; may not overlap `sums`
 };
+
+/// Block-fold sketch (docs/numerics.md): with b = k / 64 and l = k mod 64 for coordinate k of the
+/// chunk, cell places[b] + l of row i gains round(x_ik * 2^unit_bits), negated where
+/// bit l of signs[b] is set. Whole blocks move together, coordinates of different blocks meet by
+/// chance. Integer sums: order never matters. |x| * 2^unit_bits must stay below 2^31 - 128: what is
+/// beyond or not finite counts as something within, but such rows are invalid anyway.
+struct SketchJob {
+  Codes codes;
+  std::uint32_t cells = 0;                ///< at least kSketchBlock, a multiple of it
+  const std::uint64_t* signs = nullptr;   ///< one a block of the chunk, in backend memory
+  const std::uint32_t* places = nullptr;  ///< one a block; at most cells - kSketchBlock
+  int unit_bits = 0;                      ///< in [-100, 100]
+  std::int64_t* target = nullptr;         ///< n x cells
+};
+constexpr std::size_t kSketchBlock = 64;  ///< coordinates that share a place
 
 /// Server optimisers (Reddi et al. 2021, algorithm 2; all without bias correction, as there).
 enum class Optimiser : std::uint8_t { kSgd, kMomentum, kAdam, kYogi, kAdagrad };
@@ -277,6 +293,7 @@ class Backend {
   virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;
   virtual void expand(const ExpandJob& job, Stream stream) = 0;
   virtual void restore(const RestoreJob& job, Stream stream) = 0;
+  virtual void sketch(const SketchJob& job, Stream stream) = 0;
   virtual void step(const StepJob& job, Stream stream) = 0;
   /// Waits for the result.
   virtual void relate(const RelateJob& job, Stream stream) = 0;
@@ -301,6 +318,8 @@ struct BackendOptions {
   std::size_t threads = 0;       ///< CPU workers; 0 = one per core
   std::size_t memory_bytes = 0;  ///< budget of allocate(); 0 = no limit
   CpuLevel level = detect_cpu_level();
+  /// CPU: also use what the processor has beyond its level (VNNI). Off only to compare: equal bits.
+  bool extensions = true;
 };
 
 /// "cuda" without a usable device is an error that names the cause; "auto" falls back to the CPU

@@ -57,18 +57,39 @@ void finish_jobs(kernels::Backend& backend) {
   backend.wait(backend.record(kernels::Stream::kCompute));
 }
 
-Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort) {
-  const std::uint32_t size = cohort.size();
+Result<ValidRows> ValidRows::over(const Plan& plan, kernels::Backend& backend, Cohort& cohort) {
   ValidRows valid(plan, backend, cohort);
   if (plan.decoded_pitch > 0) {
-    MUSTER_ASSIGN(ScopedBuffer decoded,
-                  ScopedBuffer::allocate(backend, size * plan.decoded_pitch * sizeof(float)));
+    MUSTER_ASSIGN(
+        ScopedBuffer decoded,
+        ScopedBuffer::allocate(backend, cohort.size() * plan.decoded_pitch * sizeof(float)));
     valid.decoded_.emplace(std::move(decoded));
   }
+  return valid;
+}
+
+Status ValidRows::settle(std::span<const double> squared_norms, std::vector<bool> broken) {
+  const bool reject = plan_->request.invalid_updates == InvalidUpdates::kReject;
+  for (std::uint32_t i = 0; i < cohort_->size(); ++i) {
+    if (broken[i]) ++invalid_;
+    if (broken[i] && reject) continue;
+    positions_.push_back(i);
+    squared_norms_.push_back(broken[i] ? 0 : squared_norms[i]);
+  }
+  if (!reject && invalid_ > 0) {
+    MUSTER_ASSIGN(ScopedBuffer zeros, ScopedBuffer::allocate(*backend_, plan_->row_pitch));
+    zeros_.emplace(std::move(zeros));
+    zeroed_ = std::move(broken);
+  }
+  return {};
+}
+
+Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort) {
+  const std::uint32_t size = cohort.size();
+  MUSTER_ASSIGN(ValidRows valid, over(plan, backend, cohort));
   std::vector<double> squared_norms(size);
   std::vector<bool> broken(size);
   std::vector<kernels::RowSummary> summaries(size);
-  const bool reject = plan.request.invalid_updates == InvalidUpdates::kReject;
   for (std::uint32_t c = 0; c < plan.chunk_count && size > 0; ++c) {
     MUSTER_ASSIGN(const kernels::Codes sent, cohort.chunk(c));
     MUSTER_CHECK_OP(sent.n(), ==, std::size_t{size});
@@ -80,17 +101,21 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
       if (!summaries[i].valid()) broken[i] = true;
     }
   }
-  for (std::uint32_t i = 0; i < size; ++i) {
-    if (broken[i]) ++valid.invalid_;
-    if (broken[i] && reject) continue;
-    valid.positions_.push_back(i);
-    valid.squared_norms_.push_back(broken[i] ? 0 : squared_norms[i]);
+  MUSTER_TRY(valid.settle(squared_norms, std::move(broken)));
+  return valid;
+}
+
+Result<ValidRows> ValidRows::from(const SketchedCohort& sketched, const Plan& plan,
+                                  kernels::Backend& backend, Cohort& cohort) {
+  MUSTER_CHECK_OP(sketched.indices.size(), ==, std::size_t{cohort.size()});
+  MUSTER_ASSIGN(ValidRows valid, over(plan, backend, cohort));
+  std::vector<double> squared_norms;
+  std::vector<bool> broken;
+  for (const std::uint32_t index : sketched.indices) {
+    squared_norms.push_back(sketched.fold->squared_norm(index));
+    broken.push_back(!sketched.fold->valid(index));
   }
-  if (!reject && valid.invalid_ > 0) {
-    MUSTER_ASSIGN(ScopedBuffer zeros, ScopedBuffer::allocate(backend, plan.row_pitch));
-    valid.zeros_.emplace(std::move(zeros));
-    valid.zeroed_ = std::move(broken);
-  }
+  MUSTER_TRY(valid.settle(squared_norms, std::move(broken)));
   return valid;
 }
 
@@ -176,13 +201,18 @@ Status run_plain(const Execution& run, Outcome& outcome) {
 }  // namespace
 
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                          std::int64_t* sum, const float* previous) {
-  if (plan.request.sharding) return aggregate_shards(plan, backend, cohort, sum, previous);
+                          std::int64_t* sum, const float* previous,
+                          const SketchedCohort* sketched) {
+  if (plan.request.sharding)
+    return aggregate_shards(plan, backend, cohort, sum, previous, sketched);
   MUSTER_CHECK_OP(cohort.size(), <=, plan.request.max_updates);
   MUSTER_CHECK_OP(cohort.weights().size(), ==, std::size_t{cohort.size()});
   MUSTER_CHECK_OP(cohort.ranks().size(), ==, std::size_t{cohort.size()});
   const Rule& rule = plan.request.rule;
-  MUSTER_ASSIGN(ValidRows rows, ValidRows::inspect(plan, backend, cohort));
+  if (sketched != nullptr && !uses_sketches(rule)) sketched = nullptr;
+  MUSTER_ASSIGN(ValidRows rows, sketched != nullptr
+                                    ? ValidRows::from(*sketched, plan, backend, cohort)
+                                    : ValidRows::inspect(plan, backend, cohort));
 
   Outcome outcome;
   outcome.n = rows.n();
@@ -196,7 +226,7 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
                       std::to_string(needed) + " valid updates; " + std::to_string(outcome.n) +
                       " of " + std::to_string(cohort.size()) + " are valid");
 
-  const Execution run{plan, backend, rows, outcome.f, sum, previous};
+  const Execution run{plan, backend, rows, outcome.f, sum, previous, sketched};
   if (!steps.empty() || std::holds_alternative<Mda>(rule)) {
     MUSTER_TRY(run_mixed(run, outcome));
   } else if (std::holds_alternative<Bulyan>(rule)) {

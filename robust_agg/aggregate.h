@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "robust_agg/plan.h"
+#include "robust_agg/sketch.h"
 
 namespace muster::robust {
 
@@ -106,8 +107,12 @@ class Cohort {
 /// uses_previous(rule), and only a function of earlier releases, so that a restart computes the
 /// same again. "previous_out_of_bound" where it is not what a round with this value_bound can
 /// release. Rules with uses_trusted() refuse with "trusted_missing" or "trusted_invalid".
+///
+/// `sketched`: for rules with sketched scores, what a SketchFold learnt while the updates came;
+/// then the close reads only what it must.
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                          std::int64_t* sum, const float* previous = nullptr);
+                          std::int64_t* sum, const float* previous = nullptr,
+                          const SketchedCohort* sketched = nullptr);
 
 /// The sums of a rule as sums of the model's coordinates, where plan.restores. `seed`: of the
 /// round, as its devices know it. `sums`: plan.rule_dimension, `target`: plan.request.dimension i64

@@ -72,7 +72,7 @@ Result<std::vector<std::uint32_t>> elected_rows(const GramDistances& distances,
 Status elect_and_trim(const Execution& run, Outcome& outcome) {
   const std::uint32_t n = run.rows.n(), theta = n - 2 * run.f, kept = theta - 2 * run.f;
   MUSTER_ASSIGN(const Gram gram, gram_of(run));
-  const GramDistances distances(gram.values, n, relative_error(run, gram));
+  const GramDistances distances = distances_of(run, gram);
   std::vector<std::uint64_t> ranks;
   for (std::uint32_t i = 0; i < n; ++i) ranks.push_back(run.rows.rank(i));
   MeasuredDistances measured(run);

@@ -7,8 +7,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "robust_agg/buffer.h"
-#include "robust_agg/execution.h"
+#include "robust_agg/distances.h"
 
 namespace muster::robust {
 namespace {
@@ -158,19 +157,10 @@ Filtered filter(const Square& gram, std::uint32_t f, const std::vector<double>& 
 /// The Gram matrix of the valid rows in the given order.
 Result<Square> gram_in_order(const Execution& run, std::span<const std::uint32_t> order) {
   const std::size_t n = order.size();
-  MUSTER_ASSIGN(const ScopedBuffer buffer,
-                ScopedBuffer::allocate(run.backend, n * n * sizeof(double)));
-  for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
-    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
-    run.backend.gram({codes, nullptr, buffer.as<double>()}, kernels::Stream::kCompute);
-    finish_jobs(run.backend);
-  }
-  std::vector<double> values(n * n);
-  run.backend.download(std::as_writable_bytes(std::span(values)), buffer.data(),
-                       kernels::Stream::kCompute);
+  MUSTER_ASSIGN(const Gram whole, gram_of(run));
   Square gram(n);
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j) gram[i][j] = values[order[i] * n + order[j]];
+    for (std::size_t j = 0; j < n; ++j) gram[i][j] = whole.matrix.values[order[i] * n + order[j]];
   return gram;
 }
 

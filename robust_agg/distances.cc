@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "robust_agg/centre.h"
 
 namespace muster::robust {
 namespace {
@@ -11,40 +12,82 @@ namespace {
 /// Pairs of one job, for a backend keeps a partial sum a pair and block of coordinates.
 constexpr std::size_t kPairsPerJob = std::size_t{1} << 14;
 
-}  // namespace
-
-Result<Gram> gram_of(const Execution& run) {
-  const std::size_t n = run.rows.n();
-  MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(run.backend, n * n * sizeof(double)));
-  Gram gram{std::move(buffer), {}, {}, {}};
+Result<Gram> gram_of_chunks(const Execution& run, std::span<const std::uint32_t> order,
+                            std::size_t n, std::uint32_t rows, Origin origin) {
+  const std::size_t count = rows * n;
+  MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(run.backend, count * sizeof(double)));
+  std::optional<Centre> centre;
+  if (origin == Origin::kCentre) {
+    MUSTER_ASSIGN(Centre made, Centre::create(run));
+    centre.emplace(std::move(made));
+  }
+  std::optional<int> least_exponent;
   for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
-    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
+    const float* around = nullptr;
+    if (centre) {
+      MUSTER_ASSIGN(around, centre->of_chunk(run, c));
+    }
+    MUSTER_ASSIGN(const kernels::Codes codes,
+                  order.empty() ? run.rows.chunk(c) : run.rows.chunk(c, order));
     for (const int exponent : codes.scale_exponents)
-      gram.least_exponent = std::min(gram.least_exponent.value_or(exponent), exponent);
-    run.backend.gram({codes, nullptr, gram.buffer.as<double>()}, kernels::Stream::kCompute);
+      least_exponent = std::min(least_exponent.value_or(exponent), exponent);
+    run.backend.gram({codes, around, buffer.as<double>(), rows}, kernels::Stream::kCompute);
     finish_jobs(run.backend);
   }
-  if (run.backend.host_visible()) {
-    gram.values = {gram.buffer.as<const double>(), n * n};
-  } else {
-    gram.copy.resize(n * n);
-    run.backend.download(std::as_writable_bytes(std::span(gram.copy)), gram.buffer.data(),
-                         kernels::Stream::kCompute);
-    gram.values = gram.copy;
-  }
-  return gram;
+  // A centre on a grid coarser than the scales leaves no multiples of them.
+  if (centre && least_exponent && *least_exponent < -run.plan.grid_bits) least_exponent.reset();
+  return Gram{host_matrix(run.backend, std::move(buffer), count), least_exponent};
 }
 
-double relative_error(const Execution& run, const Gram& gram) {
-  const std::size_t n = run.rows.n();
+}  // namespace
+
+HostMatrix host_matrix(kernels::Backend& backend, ScopedBuffer buffer, std::size_t count) {
+  HostMatrix matrix{std::move(buffer), {}, {}};
+  if (backend.host_visible()) {
+    finish_jobs(backend);
+    matrix.values = {matrix.buffer.as<const double>(), count};
+  } else {
+    matrix.copy.resize(count);
+    backend.download(std::as_writable_bytes(std::span(matrix.copy)), matrix.buffer.data(),
+                     kernels::Stream::kCompute);
+    matrix.values = matrix.copy;
+  }
+  return matrix;
+}
+
+Result<Gram> gram_of(const Execution& run, std::span<const std::uint32_t> order, std::uint32_t rows,
+                     Origin origin) {
+  MUSTER_CHECK(!order.empty());
+  return gram_of_chunks(run, order, order.size(), rows, origin);
+}
+
+Result<Gram> gram_of(const Execution& run, Origin origin) {
+  return gram_of_chunks(run, {}, run.rows.n(), run.rows.n(), origin);
+}
+
+std::vector<double> diagonal(const Gram& gram, std::size_t n) {
+  MUSTER_CHECK_OP(gram.matrix.values.size(), ==, n * n);
+  std::vector<double> entries(n);
+  for (std::size_t i = 0; i < n; ++i) entries[i] = gram.matrix.values[i * n + i];
+  return entries;
+}
+
+GramDistances distances_of(const Execution& run, const Gram& gram) {
+  std::vector<double> norms = diagonal(gram, run.rows.n());
+  const double error = relative_error(run, gram, norms);
+  return GramDistances(gram.matrix.values, std::move(norms), error);
+}
+
+double relative_error(const Execution& run, const Gram& gram,
+                      std::span<const double> squared_norms) {
   if (gram.least_exponent) {
     // Everything is a multiple of the squared least scale; below 2^53 of those nothing is rounded.
-    double largest = 0;
-    for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, gram.values[i * n + i]);
+    const double largest = *std::max_element(squared_norms.begin(), squared_norms.end());
     if (4 * largest < std::ldexp(1.0, 53 + 2 * *gram.least_exponent)) return 0;
   }
   // A backend adds at most 4096 coordinates by themselves, in some order, and then those sums
-  // (kernels/canonical.h); the last term covers the roundings of products, scales and norms.
+  // (kernels/canonical.h); the last term covers the roundings of differences
+  // from a centre, products, scales and norms.
   constexpr std::uint64_t kBlock = 4096;
   const std::uint64_t blocks_of_chunk = divide_up<std::uint64_t>(run.plan.rule_chunk, kBlock);
   const double additions =
@@ -93,11 +136,10 @@ Result<std::vector<double>> all_distances(const Execution& run) {
   std::vector<double> all(n * n);
   if (run.plan.request.format.codec == Codec::kI8S) {
     MUSTER_ASSIGN(const Gram gram, gram_of(run));
-    if (relative_error(run, gram) == 0) {
-      const auto& g = gram.values;
-      for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t j = 0; j < n; ++j)
-          all[i * n + j] = g[i * n + i] + g[j * n + j] - 2 * g[i * n + j];
+    const GramDistances distances = distances_of(run, gram);
+    if (distances.exact()) {
+      for (std::uint32_t i = 0; i < n; ++i)
+        for (std::uint32_t j = 0; j < n; ++j) all[i * n + j] = distances.least(i, j);
       return all;
     }
   }

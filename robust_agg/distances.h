@@ -12,23 +12,48 @@
 
 #include "robust_agg/buffer.h"
 #include "robust_agg/execution.h"
+#include "robust_agg/select.h"
 
 namespace muster::robust {
 
-/// The Gram matrix of the valid rows, readable by the host.
-struct Gram {
+/// A matrix in backend memory, readable by the host.
+struct HostMatrix {
   ScopedBuffer buffer;
   std::vector<double> copy;  ///< where the host cannot read the buffer
   std::span<const double> values;
-  std::optional<int> least_exponent;  ///< I8S: of the scales met
+};
+/// Waits for what fills the buffer with `count` values.
+HostMatrix host_matrix(kernels::Backend& backend, ScopedBuffer buffer, std::size_t count);
+
+/// The Gram matrix of the valid rows in some order, or its first rows.
+struct Gram {
+  HostMatrix matrix;
+  std::optional<int> least_exponent;  ///< shared scales: of those met
 };
 
-Result<Gram> gram_of(const Execution& run);
+/// Around what a Gram matrix is taken.
+enum class Origin : std::uint8_t {
+  kZero,
+  kCentre,  ///< see centre.h; one more pass
+};
+
+/// The first `rows` rows. Row k of the matrix is valid row order[k].
+Result<Gram> gram_of(const Execution& run, std::span<const std::uint32_t> order, std::uint32_t rows,
+                     Origin origin);
+/// All valid rows in their own order.
+Result<Gram> gram_of(const Execution& run, Origin origin = Origin::kZero);
+
+/// The n entries of the diagonal of a whole matrix.
+std::vector<double> diagonal(const Gram& gram, std::size_t n);
 
 /// E / (G_ii + G_jj) for any pair: how far the Gram distance and the one pair_distances() would
 /// return can be apart. Both err by at most (additions in a row) * 2^-53 * (|x_i| + |x_j|)^2, which
-/// is at most twice G_ii + G_jj. 0 where the matrix is exact.
-double relative_error(const Execution& run, const Gram& gram);
+/// is at most twice G_ii + G_jj. 0 where the matrix is exact. `squared_norms`: G_ii of every row.
+double relative_error(const Execution& run, const Gram& gram,
+                      std::span<const double> squared_norms);
+
+/// The distances a whole matrix gives, which must outlive them.
+GramDistances distances_of(const Execution& run, const Gram& gram);
 
 struct Pair {
   std::uint32_t i, j;

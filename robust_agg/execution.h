@@ -31,6 +31,10 @@ class ValidRows {
   /// Looks at every chunk of every row once.
   static Result<ValidRows> inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort);
 
+  /// From what a fold saw; reads nothing.
+  static Result<ValidRows> from(const SketchedCohort& sketched, const Plan& plan,
+                                kernels::Backend& backend, Cohort& cohort);
+
   std::uint32_t n() const { return static_cast<std::uint32_t>(positions_.size()); }
   std::uint32_t invalid() const { return invalid_; }
   /// Position of each row in the cohort, ascending.
@@ -48,6 +52,10 @@ class ValidRows {
  private:
   ValidRows(const Plan& plan, kernels::Backend& backend, Cohort& cohort)
       : plan_(&plan), backend_(&backend), cohort_(&cohort) {}
+  /// With room for decoded rows.
+  static Result<ValidRows> over(const Plan& plan, kernels::Backend& backend, Cohort& cohort);
+  /// One entry a row of the cohort.
+  Status settle(std::span<const double> squared_norms, std::vector<bool> broken);
   kernels::Codes take(const kernels::Codes& sent);
   /// The chunk of the given rows, or of all if there are none, with zeros where they belong.
   kernels::Codes with_zeros(kernels::Codes codes, std::span<const std::uint32_t> rows);
@@ -73,7 +81,8 @@ struct Execution {
   ValidRows& rows;
   std::uint32_t f;
   std::int64_t* sum;
-  const float* previous;  ///< null: the zero vector
+  const float* previous = nullptr;           ///< null: the zero vector
+  const SketchedCohort* sketched = nullptr;  ///< null: nothing was sketched on arrival
 };
 
 /// Waits until the rows and host arrays of the jobs queued so far may change.
@@ -113,7 +122,8 @@ Result<std::vector<double>> begin_at(const Execution& run, Start start);
 
 /// Sharded rules: each shard as a cohort of its own, then the mean of the shards (shard.h).
 Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                                 std::int64_t* sum, const float* previous);
+                                 std::int64_t* sum, const float* previous,
+                                 const SketchedCohort* sketched);
 /// The mean of the given valid rows; fills divisor and selected.
 Status average_rows(const Execution& run, std::span<const std::uint32_t> rows, Outcome& outcome);
 

@@ -1,11 +1,14 @@
-// Krum and Multi-Krum: one pass for the Gram matrix, a certified selection, one pass to combine.
+// Krum and Multi-Krum: one pass for the Gram matrix (or sketches), a certified selection, one pass
+// to combine.
 
 #include <algorithm>
+#include <numeric>
+#include <optional>
 
 #include "base/check.h"
 #include "robust_agg/coefficients.h"
 #include "robust_agg/distances.h"
-#include "robust_agg/select.h"
+#include "robust_agg/krum_select.h"
 
 namespace muster::robust {
 
@@ -19,84 +22,48 @@ KrumParameters krum_parameters(const Rule& rule, std::uint32_t n, std::uint32_t 
 
 namespace {
 
-/// Scores of rows the bounds could not order, from direct differences.
-class DirectScores {
- public:
-  DirectScores(const Execution& run, const GramDistances& distances, std::uint32_t q)
-      : run_(run), distances_(distances), q_(q) {}
+/// A pair costs some 16 times as much to measure again as its entry of a Gram matrix, so beyond
+/// this share of all pairs a second, centred matrix is tried first; never for a few.
+constexpr std::size_t kPairsWorthCentring = 256;
+constexpr std::size_t kShareWorthCentring = 16;
 
-  Result<std::vector<double>> of(std::span<const std::uint32_t> rows) {
-    std::vector<double> scores;
-    std::size_t done = 0;
-    while (done < rows.size()) {
-      std::vector<std::vector<std::uint32_t>> neighbours;
-      std::vector<Pair> pairs;
-      do {
-        neighbours.push_back(possible_neighbours(distances_, rows[done], q_));
-        for (const std::uint32_t j : neighbours.back()) pairs.push_back(ordered(rows[done], j));
-        ++done;
-      } while (done < rows.size() && pairs.size() + distances_.n() <= kPairsPerPass);
-      std::sort(pairs.begin(), pairs.end());
-      pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-      pairs_measured_ += pairs.size();
-      MUSTER_ASSIGN(const std::vector<double> distances, measure_pairs(run_, pairs));
-      const std::size_t first = done - neighbours.size();
-      for (std::size_t k = 0; k < neighbours.size(); ++k) {
-        std::vector<double> values;
-        for (const std::uint32_t j : neighbours[k]) {
-          const Pair pair = ordered(rows[first + k], j);
-          const auto found = std::lower_bound(pairs.begin(), pairs.end(), pair);
-          values.push_back(distances[static_cast<std::size_t>(found - pairs.begin())]);
-        }
-        scores.push_back(smallest_sum(values, q_));
-      }
-    }
-    return scores;
-  }
-
-  std::size_t pairs_measured() const { return pairs_measured_; }
-
- private:
-  const Execution& run_;
-  const GramDistances& distances_;
-  const std::uint32_t q_;
-  std::size_t pairs_measured_ = 0;
+/// One look at the cohort: its Gram matrix and what that says about the scores.
+struct Look {
+  Gram gram;
+  GramDistances distances;
+  ScoreBounds bounds;
 };
 
-struct Selection {
-  std::vector<std::uint32_t> rows;  ///< ascending
-  std::size_t pairs_measured = 0;
-};
+Result<Look> look(const Execution& run, std::uint32_t q, Origin origin) {
+  MUSTER_ASSIGN(Gram gram, gram_of(run, origin));
+  // The values of the matrix stay where they are when it moves.
+  GramDistances distances = distances_of(run, gram);
+  ScoreBounds bounds = score_bounds(distances, q);
+  return Look{std::move(gram), std::move(distances), std::move(bounds)};
+}
 
-/// The m rows of least (score, rank). The scores are those of direct differences; the Gram matrix
-/// only spares computing the ones that cannot matter.
-Result<Selection> select(const Execution& run, const KrumParameters& parameters) {
-  MUSTER_ASSIGN(const Gram gram, gram_of(run));
-  const GramDistances distances(gram.values, run.rows.n(), relative_error(run, gram));
-  const ScoreBounds bounds = score_bounds(distances, parameters.q);
-  Verdict verdict = judge(bounds, parameters.m);
-
-  std::vector<double> scores;
-  DirectScores direct(run, distances, parameters.q);
-  if (distances.exact()) {
-    for (const std::uint32_t row : verdict.contenders) scores.push_back(bounds.least[row]);
-  } else {
-    MUSTER_ASSIGN(scores, direct.of(verdict.contenders));
-  }
-  struct Contender {
-    double score;
-    std::uint64_t rank;
-    std::uint32_t row;
-    auto operator<=>(const Contender&) const = default;
+Result<Selection> select_exact(const Execution& run, const KrumParameters& parameters) {
+  const std::uint32_t n = run.rows.n();
+  std::vector<std::uint32_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  const std::uint64_t all = std::uint64_t{n} * (n - 1) / 2;
+  std::optional<Look> seen;
+  const auto look_around = [&](Origin origin) -> Status {
+    seen.reset();  // one matrix at a time
+    MUSTER_ASSIGN(Look made, look(run, parameters.q, origin));
+    seen.emplace(std::move(made));
+    return {};
   };
-  std::vector<Contender> contenders;
-  for (std::size_t k = 0; k < scores.size(); ++k)
-    contenders.push_back({scores[k], run.rows.rank(verdict.contenders[k]), verdict.contenders[k]});
-  MUSTER_CHECK_OP(std::size_t{verdict.open}, <=, contenders.size());
-  std::sort(contenders.begin(), contenders.end());
-  for (std::uint32_t k = 0; k < verdict.open; ++k) verdict.selected.push_back(contenders[k].row);
-  std::sort(verdict.selected.begin(), verdict.selected.end());
-  return Selection{std::move(verdict.selected), direct.pairs_measured()};
+  MUSTER_TRY(look_around(Origin::kZero));
+  const std::size_t pairs = pairs_to_measure(seen->distances, seen->bounds, parameters);
+  // Updates much alike: around a point among them, distances keep their digits.
+  const bool centred =
+      pairs > std::max<std::uint64_t>(kPairsWorthCentring, all / kShareWorthCentring);
+  if (centred) MUSTER_TRY(look_around(Origin::kCentre));
+  MUSTER_ASSIGN(Decision decision, decide(run, seen->distances, seen->bounds, order, parameters));
+  return Selection{std::move(decision.rows), (centred ? "around a centre, " : "") +
+                                                 std::to_string(decision.pairs_measured) + " of " +
+                                                 std::to_string(all) + " distances measured again"};
 }
 
 }  // namespace
@@ -111,13 +78,13 @@ Status average_rows(const Execution& run, std::span<const std::uint32_t> rows, O
 Status average_selected(const Execution& run, Outcome& outcome) {
   const std::uint32_t n = run.rows.n();
   const KrumParameters parameters = krum_parameters(run.plan.request.rule, n, run.f);
-  MUSTER_ASSIGN(const Selection selection, select(run, parameters));
+  MUSTER_ASSIGN(const Selection selection, uses_sketches(run.plan.request.rule)
+                                               ? select_sketched(run, parameters)
+                                               : select_exact(run, parameters));
   MUSTER_TRY(average_rows(run, selection.rows, outcome));
   outcome.chosen = to_string(run.plan.request.rule) + " of " + std::to_string(n) +
                    " updates, f=" + std::to_string(run.f) + ", " + std::to_string(parameters.m) +
-                   " selected by " + std::to_string(parameters.q) + " neighbours, " +
-                   std::to_string(selection.pairs_measured) + " of " +
-                   std::to_string(std::uint64_t{n} * (n - 1) / 2) + " distances measured again";
+                   " selected by " + std::to_string(parameters.q) + " neighbours, " + selection.how;
   return {};
 }
 

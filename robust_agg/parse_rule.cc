@@ -128,6 +128,15 @@ class Reader {
                   text.substr(0, limits::kNameBytes) + "\"");
   }
 
+  Result<Scores> scores() {
+    asked_scores_ = true;
+    const std::string text = parameters_.scores.value_or("exact");
+    if (text == "exact") return Scores::kExact;
+    if (text == "sketched") return Scores::kSketched;
+    return refuse("scores must be \"exact\" or \"sketched\", it is \"" +
+                  text.substr(0, limits::kNameBytes) + "\"");
+  }
+
   Result<std::uint32_t> m() {
     asked_m_ = true;
     const std::uint32_t m = parameters_.m.value_or(0);
@@ -146,6 +155,7 @@ class Reader {
     if (p.byzantine_share && !asked_f_ && !p.shard_size) return refuse("takes no byzantine_share");
     if (p.m && !asked_m_) return refuse("takes no m");
     if (p.neighbours && !asked_neighbours_) return refuse("takes no neighbours");
+    if (p.scores && !asked_scores_) return refuse("takes no scores");
     if (p.smoothing && !asked_smoothing_) return refuse("takes no smoothing");
     if (p.iterations && !asked_iterations_) return refuse("takes no iterations");
     if (p.tolerance && !asked_tolerance_) return refuse("takes no tolerance");
@@ -168,6 +178,7 @@ class Reader {
   std::string_view rule_;
   const RuleParameters& parameters_;
   bool asked_clip_norm_ = false, asked_f_ = false, asked_m_ = false, asked_neighbours_ = false;
+  bool asked_scores_ = false;
   bool asked_smoothing_ = false, asked_iterations_ = false, asked_tolerance_ = false;
   bool asked_start_ = false, asked_tau_ = false, asked_step_ = false;
 };
@@ -186,13 +197,15 @@ Result<Rule> read(std::string_view name, Reader& reader) {
   if (name == "krum") {
     MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
     MUSTER_ASSIGN(const Neighbours neighbours, reader.neighbours());
-    return Rule(Krum{f, neighbours});
+    MUSTER_ASSIGN(const Scores scores, reader.scores());
+    return Rule(Krum{f, neighbours, scores});
   }
   if (name == "multi_krum") {
     MUSTER_ASSIGN(const FaultBound f, reader.fault_bound());
     MUSTER_ASSIGN(const std::uint32_t m, reader.m());
     MUSTER_ASSIGN(const Neighbours neighbours, reader.neighbours());
-    return Rule(MultiKrum{f, m, neighbours});
+    MUSTER_ASSIGN(const Scores scores, reader.scores());
+    return Rule(MultiKrum{f, m, neighbours, scores});
   }
   if (name == "geometric_median") {
     const GeometricMedian usual;

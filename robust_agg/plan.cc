@@ -8,7 +8,9 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "robust_agg/krum_select.h"
 #include "robust_agg/mda.h"
+#include "robust_agg/sketch.h"
 
 namespace muster::robust {
 namespace {
@@ -128,6 +130,13 @@ bool needs_chunk_sum(const Rule& rule) {
   return std::holds_alternative<CentredClipping>(rule) || std::holds_alternative<FlTrust>(rule);
 }
 
+/// Rules that may take a second Gram matrix, around a centre.
+bool looks_around_a_centre(const PlanRequest& request) {
+  const bool krum =
+      std::holds_alternative<Krum>(request.rule) || std::holds_alternative<MultiKrum>(request.rule);
+  return krum && request.pre_steps.empty() && !uses_sketches(request.rule);
+}
+
 /// How long chunks are for the rules, and what decoding them takes.
 void place_coordinates(Plan& plan) {
   const PlanRequest& request = plan.request;
@@ -190,6 +199,14 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
     memory.push_back({"neighbour lists", 2 * sizeof(std::uint32_t) * n * n});
   if (request.invalid_updates == InvalidUpdates::kZero && !plan.streaming)
     memory.push_back({"zero update", plan.row_pitch});
+  if (looks_around_a_centre(request))
+    memory.push_back({"centre", (sizeof(std::int64_t) + sizeof(float)) * plan.rule_chunk});
+  if (uses_sketches(request.rule)) {
+    const std::size_t sums = n * kSketchCells * sizeof(std::int64_t);
+    memory.push_back({"sketches", SketchStore::bytes(request.max_updates) + sums});
+    memory.push_back({"sketch signs and places", SketchPattern::bytes(plan)});
+    memory.push_back({"rows measured again", sizeof(double) * n * std::min(n, kMostMeasured)});
+  }
   memory.push_back({"scratch", backend.scratch_bytes(n, plan.rule_chunk)});
   return memory;
 }

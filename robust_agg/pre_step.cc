@@ -173,6 +173,9 @@ Status accepts(std::span<const PreStep> steps, const Rule& rule) {
   if (!sees_rows_together(rule))
     return refuse(std::string(rule_name(rule)) +
                   " takes no pre-steps: it does not see mixed updates");
+  if (uses_sketches(rule))
+    return refuse(std::string(rule_name(rule)) +
+                  " with sketched scores takes no pre-steps: they need all distances exactly");
   if (uses_previous(rule) && place_of(steps[0]) == 0)
     return refuse(std::string(name_of(steps[0])) + " cannot go before a " +
                   std::string(rule_name(rule)) +

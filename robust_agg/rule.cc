@@ -39,6 +39,10 @@ std::string start_text(Start start) {
   return kTexts[static_cast<std::size_t>(start)];
 }
 
+std::string scores_text(Scores scores) {
+  return scores == Scores::kExact ? "" : ", scores=sketched";
+}
+
 }  // namespace
 
 std::uint32_t FaultBound::of(std::uint32_t n) const {
@@ -134,6 +138,12 @@ std::uint32_t minimum_cohort(const Rule& rule, std::uint32_t f) {
                  [f](const Meamed&) { return 2 * f + 1; }, [f](const Phocas&) { return 2 * f + 1; },
                  [f](const Bulyan&) { return 4 * f + 3; }, [f](const Mda&) { return 2 * f + 1; }},
       rule);
+}
+
+bool uses_sketches(const Rule& rule) {
+  if (const auto* krum = std::get_if<Krum>(&rule)) return krum->scores == Scores::kSketched;
+  if (const auto* multi = std::get_if<MultiKrum>(&rule)) return multi->scores == Scores::kSketched;
+  return false;
 }
 
 bool uses_weights(const Rule& rule) {
@@ -246,12 +256,13 @@ std::string to_string(const Rule& rule) {
           [](const ClippedMean& clipped) { return "clip_norm=" + number(clipped.clip_norm); },
           [](const TrimmedMean& trimmed) { return bound_text(trimmed.f); },
           [](const Krum& krum) {
-            return bound_text(krum.f) + ", neighbours=" + neighbours_text(krum.neighbours);
+            return bound_text(krum.f) + ", neighbours=" + neighbours_text(krum.neighbours) +
+                   scores_text(krum.scores);
           },
           [](const MultiKrum& krum) {
             return bound_text(krum.f) +
                    ", m=" + (krum.m == 0 ? std::string("n-f-2") : std::to_string(krum.m)) +
-                   ", neighbours=" + neighbours_text(krum.neighbours);
+                   ", neighbours=" + neighbours_text(krum.neighbours) + scores_text(krum.scores);
           },
           [](const GeometricMedian& median) {
             return "smoothing=" + number(median.smoothing) +

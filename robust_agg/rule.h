@@ -38,17 +38,22 @@ struct TrimmedMean {
 };
 /// Which neighbours a Krum score counts besides the row itself.
 enum class Neighbours : std::uint8_t { kNMinusFMinus2, kNMinusFMinus1 };
+/// How scores are found: from the Gram matrix of all rows, or ranked by sketches (sketch.h) with
+/// the rows near the cut decided on exact distances.
+enum class Scores : std::uint8_t { kExact, kSketched };
 /// The row with the least sum of squared distances to its nearest neighbours (Blanchard et al.
 /// 2017).
 struct Krum {
   FaultBound f;
   Neighbours neighbours = Neighbours::kNMinusFMinus2;
+  Scores scores = Scores::kExact;
 };
 /// Mean of the m rows with the best Krum scores; m 0: n - f - 2.
 struct MultiKrum {
   FaultBound f;
   std::uint32_t m = 0;
   Neighbours neighbours = Neighbours::kNMinusFMinus2;
+  Scores scores = Scores::kExact;
 };
 
 /// Where an iterated rule begins: at the origin, at the task's previous aggregate, or at the
@@ -141,6 +146,8 @@ bool uses_previous(const Rule& rule);
 bool uses_trusted(const Rule& rule);
 /// Whether weights count (algorithms section 2); otherwise every update weighs 1.
 bool uses_weights(const Rule& rule);
+/// Whether the rule's scores are sketched.
+bool uses_sketches(const Rule& rule);
 /// Whether the rule may run on codes of this kind, with the reason if not.
 Status accepts(const Rule& rule, ChunkFormat format);
 /// L2 sensitivity of the released average under zero-out adjacency, as a sentence; "none" where no
@@ -154,6 +161,7 @@ struct RuleParameters {
   std::optional<double> byzantine_share = {};  ///< in [0, 0.5)
   std::optional<std::uint32_t> m = {};
   std::optional<std::string> neighbours = {};  ///< "n-f-2" or "n-f-1"
+  std::optional<std::string> scores = {};      ///< "exact" or "sketched"
   std::optional<double> smoothing = {};
   std::optional<std::uint32_t> iterations = {};
   std::optional<double> tolerance = {};

@@ -8,27 +8,43 @@
 
 namespace muster::robust {
 
+namespace {
+
+std::vector<double> diagonal(std::span<const double> gram, std::size_t n) {
+  MUSTER_CHECK_OP(gram.size(), ==, n * n);
+  std::vector<double> entries(n);
+  for (std::size_t i = 0; i < n; ++i) entries[i] = gram[i * n + i];
+  return entries;
+}
+
+}  // namespace
+
 GramDistances::GramDistances(std::span<const double> gram, std::uint32_t n, double relative_error)
-    : gram_(gram), n_(n), relative_error_(relative_error) {
-  MUSTER_CHECK_OP(gram.size(), ==, std::size_t{n} * n);
+    : GramDistances(gram, diagonal(gram, n), relative_error) {}
+
+GramDistances::GramDistances(std::span<const double> gram, std::vector<double> squared_norms,
+                             double relative_error)
+    : gram_(gram),
+      squared_norms_(std::move(squared_norms)),
+      n_(static_cast<std::uint32_t>(squared_norms_.size())),
+      relative_error_(relative_error) {
+  MUSTER_CHECK(n_ > 0 && gram.size() % n_ == 0);
 }
 
 GramDistances GramDistances::of_table(std::span<const double> squared_distances, std::uint32_t n) {
-  GramDistances distances(squared_distances, n, 0);
+  GramDistances distances(squared_distances, std::vector<double>(n), 0);
   distances.table_ = true;
   return distances;
 }
 
 double GramDistances::distance(std::uint32_t i, std::uint32_t j) const {
-  const std::size_t n = n_;
-  if (table_) return gram_[i * n + j];
-  return std::max(0.0, gram_[i * n + i] + gram_[j * n + j] - 2 * gram_[i * n + j]);
+  const double entry = gram_[std::size_t{i} * n_ + j];
+  if (table_) return entry;
+  return std::max(0.0, squared_norms_[i] + squared_norms_[j] - 2 * entry);
 }
 
 double GramDistances::error(std::uint32_t i, std::uint32_t j) const {
-  const std::size_t n = n_;
-  if (exact()) return 0;
-  return relative_error_ * (gram_[i * n + i] + gram_[j * n + j]);
+  return relative_error_ * (squared_norms_[i] + squared_norms_[j]);
 }
 
 double GramDistances::least(std::uint32_t i, std::uint32_t j) const {
@@ -58,12 +74,12 @@ double rounding_of_sum(const GramDistances& distances, std::uint32_t q) {
 }  // namespace
 
 ScoreBounds score_bounds(const GramDistances& distances, std::uint32_t q) {
-  const std::uint32_t n = distances.n();
-  ScoreBounds bounds{std::vector<double>(n), std::vector<double>(n)};
+  const std::uint32_t n = distances.n(), rows = distances.rows();
+  ScoreBounds bounds{std::vector<double>(rows), std::vector<double>(rows)};
   const double rounding = rounding_of_sum(distances, q);
   std::vector<double> values;
   values.reserve(n);
-  for (std::uint32_t i = 0; i < n; ++i) {
+  for (std::uint32_t i = 0; i < rows; ++i) {
     values.clear();
     for (std::uint32_t j = 0; j < n; ++j)
       if (j != i) values.push_back(distances.most(i, j));

@@ -9,17 +9,23 @@
 
 namespace muster::robust {
 
-/// Squared distances from a Gram matrix: G_ii + G_jj - 2 G_ij, never below 0.
+/// Squared distances from a Gram matrix, or from its first rows: G_ii + G_jj - 2 G_ij, never below
+/// 0; or a table of them.
 class GramDistances {
  public:
   /// `gram`: n x n, row-major. `relative_error` times (G_ii + G_jj) bounds the error of the
   /// distance of i and j; 0 where the matrix is exact.
   GramDistances(std::span<const double> gram, std::uint32_t n, double relative_error);
+  /// `gram`: rows x n; the n squared norms are known apart from it.
+  GramDistances(std::span<const double> gram, std::vector<double> squared_norms,
+                double relative_error);
   /// Exact distances themselves, n x n, for what works on bounds.
   static GramDistances of_table(std::span<const double> squared_distances, std::uint32_t n);
 
   std::uint32_t n() const { return n_; }
+  std::uint32_t rows() const { return static_cast<std::uint32_t>(gram_.size() / n_); }
   bool exact() const { return relative_error_ == 0; }
+  /// Row i < rows(), j < n().
   double least(std::uint32_t i, std::uint32_t j) const;  ///< a lower bound
   double most(std::uint32_t i, std::uint32_t j) const;   ///< an upper bound
 
@@ -28,6 +34,7 @@ class GramDistances {
   double error(std::uint32_t i, std::uint32_t j) const;
 
   std::span<const double> gram_;
+  std::vector<double> squared_norms_;
   std::uint32_t n_;
   double relative_error_;
   bool table_ = false;  ///< gram_ holds squared distances
@@ -37,7 +44,7 @@ class GramDistances {
 /// of `values` was. Reorders `values`.
 double smallest_sum(std::vector<double>& values, std::uint32_t q);
 
-/// Bounds of the score of every row. Rows are their own neighbours in no case.
+/// Bounds of the score of every row of the matrix. Rows are their own neighbours in no case.
 struct ScoreBounds {
   std::vector<double> least;
   std::vector<double> most;

@@ -51,6 +51,14 @@ class Part final : public Cohort {
   std::vector<std::uint32_t> wanted_;
 };
 
+/// Which sketches are those of a shard's rows.
+std::vector<std::uint32_t> sketches_of(const Part& part, const SketchedCohort* sketched) {
+  std::vector<std::uint32_t> indices;
+  for (std::uint32_t i = 0; sketched != nullptr && i < part.size(); ++i)
+    indices.push_back(sketched->indices[part.row(i)]);
+  return indices;
+}
+
 /// All rows in the order of their ranks.
 std::vector<std::uint32_t> by_rank(const Cohort& cohort) {
   std::vector<std::uint32_t> order(cohort.size());
@@ -182,7 +190,8 @@ std::string to_string(const Sharding& sharding) {
 }
 
 Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
-                                 std::int64_t* sum, const float* previous) {
+                                 std::int64_t* sum, const float* previous,
+                                 const SketchedCohort* sketched) {
   if (cohort.size() == 0)
     return Status(Code::kInvalid, "cohort_too_small", "a sharded rule needs at least one update");
   MUSTER_ASSIGN(const Shards shards, make_shards(*plan.request.sharding, plan.request.rule,
@@ -201,8 +210,11 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
     Part part(cohort, shard_rows(order, shard, shards.count));
     if (shard > 0)
       backend.fill_zero(part_sum.data(), d * sizeof(std::int64_t), kernels::Stream::kCompute);
+    const std::vector<std::uint32_t> indices = sketches_of(part, sketched);
+    const SketchedCohort part_sketched{sketched != nullptr ? sketched->fold : nullptr, indices};
     MUSTER_ASSIGN(const Outcome result,
-                  aggregate(part_plan, backend, part, part_sum.as<std::int64_t>(), previous));
+                  aggregate(part_plan, backend, part, part_sum.as<std::int64_t>(), previous,
+                            sketched != nullptr ? &part_sketched : nullptr));
     backend.merge({part_sum.as<std::int64_t>(), 0, result.divisor, sum, d},
                   kernels::Stream::kCompute);
     outcome.n += result.n;

@@ -31,7 +31,7 @@ struct TaskConfig {
   std::string entropy = "none";       ///< or "zstd"
   std::uint32_t chunk_coordinates = 65'536;
   std::string rule = "mean";
-  robust::RuleParameters rule_parameters;  ///< clip_norm, f, byzantine_share, m, neighbours
+  robust::RuleParameters rule_parameters;  ///< clip_norm, f, byzantine_share, m, neighbours, scores
   std::vector<std::string> pre_steps;      ///< robust::parse_pre_steps()
   std::string invalid_updates = "reject";  ///< or "zero"
   std::string trusted_device;              ///< public key; for rules that need one

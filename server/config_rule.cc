@@ -70,6 +70,7 @@ void read_rule(Section& section, TaskConfig& task) {
   number("byzantine_share", parameters.byzantine_share);
   count("m", parameters.m);
   text("neighbours", parameters.neighbours);
+  text("scores", parameters.scores);
   number("smoothing", parameters.smoothing);
   count("iterations", parameters.iterations);
   number("tolerance", parameters.tolerance);
@@ -103,7 +104,7 @@ std::string rule_terms(const TaskConfig& task) {
 
 void check_rule(Section& section, const TaskConfig& task, std::optional<ChunkFormat> format) {
   if (!section.sound({"rule", "pre_steps", "clip_norm", "f", "byzantine_share", "m", "neighbours",
-                      "smoothing", "iterations", "tolerance", "start", "tau", "step",
+                      "scores", "smoothing", "iterations", "tolerance", "start", "tau", "step",
                       "shard_size"}))
     return;
   const auto choice = choose_rule(task);
@@ -144,6 +145,7 @@ void write_rule(Writer& writer, const TaskConfig& task) {
   number("byzantine_share", parameters.byzantine_share);
   count("m", parameters.m);
   text("neighbours", parameters.neighbours);
+  text("scores", parameters.scores);
   number("smoothing", parameters.smoothing);
   count("iterations", parameters.iterations);
   number("tolerance", parameters.tolerance);

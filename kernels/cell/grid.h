@@ -35,4 +35,18 @@ MUSTER_CELL int64_t add_weighted(int64_t sum, int64_t weight, int64_t step) {
                               static_cast<uint64_t>(weight) * static_cast<uint64_t>(step));
 }
 
+/// round(x * scale) for a scale that is a power of two, within what i32 holds (NaN: the most);
+/// negated where the top bit of `sign` is set. 32 bits: twice the lanes of a grid value.
+MUSTER_CELL int32_t to_sketch_units(float x, float scale, uint32_t sign) {
+  constexpr float kMost = 0x1.fffffep30f;
+  const float scaled = float_of(bits_of(x * scale) ^ (sign & 0x80000000u));
+  const float low = scaled < kMost ? scaled : kMost;
+  const float within = low > -kMost ? low : -kMost;
+#if defined(__CUDA_ARCH__)
+  return __float2int_rn(within);
+#else
+  return static_cast<int32_t>(__builtin_rintf(within));
+#endif
+}
+
 }  // namespace muster::kernels::cell

@@ -38,9 +38,10 @@ constexpr std::size_t kKeptSumRows = std::size_t{1} << 24;
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const KernelTable& kernels, CpuLevel level, std::size_t threads,
+  CpuBackend(const LevelKernels& kernels, CpuLevel level, std::size_t threads,
              std::size_t memory_bytes)
-      : kernels_(kernels),
+      : kernels_(*kernels.table),
+        extensions_(kernels.extensions),
         level_(level),
         workers_(threads),
         scratch_(threads),
@@ -48,8 +49,8 @@ class CpuBackend final : public Backend {
 
   std::string_view kind() const override { return "cpu"; }
   std::string description() const override {
-    return fmt::format("cpu, {}, {} thread{}", cpu_level_name(level_), workers_.count(),
-                       workers_.count() == 1 ? "" : "s");
+    return fmt::format("cpu, {}{}, {} thread{}", cpu_level_name(level_), extensions_,
+                       workers_.count(), workers_.count() == 1 ? "" : "s");
   }
   bool host_visible() const override { return true; }
 
@@ -86,6 +87,7 @@ class CpuBackend final : public Backend {
   void restore(const RestoreJob& job, Stream) override {
     kernels::restore({kernels_, workers_, scratch_}, job);
   }
+  void sketch(const SketchJob& job, Stream stream) override;
   void step(const StepJob& job, Stream stream) override;
   void relate(const RelateJob& job, Stream stream) override;
   void vote(const VoteJob& job, Stream stream) override;
@@ -102,6 +104,7 @@ class CpuBackend final : public Backend {
   void split_coordinates(std::size_t d, std::size_t cost, const Task& task);
 
   const KernelTable& kernels_;
+  std::string_view extensions_;
   CpuLevel level_;
   Workers workers_;
   std::vector<Scratch> scratch_;  ///< one a worker
@@ -247,18 +250,14 @@ void CpuBackend::window_sum(const WindowSumJob& job, Stream) {
 }
 
 void CpuBackend::gram(const GramJob& job, Stream) {
+  MUSTER_CHECK_OP(job.rows, <=, job.codes.n());
   const ChunkView codes = view(job.codes);
-  const std::size_t panels = divide_up(codes.n, kGramPanel);
-  const std::size_t tiles = panels * (panels + 1) / 2;
-  workers_.run(tiles, 1, [&](std::size_t begin, std::size_t end, std::size_t worker) {
-    void* scratch = scratch_[worker].reserve(kGramScratchBytes);
-    std::size_t i = 0, row_end = panels;  // tiles of the upper triangle, row by row
-    for (std::size_t tile = 0; tile < end; ++tile) {
-      while (tile >= row_end) row_end += panels - ++i;
-      if (tile >= begin)
-        kernels_.gram(codes, job.centre, i, panels - (row_end - tile), job.gram, scratch);
-    }
-  });
+  const GramView gram{job.centre, job.gram, job.rows != 0 ? job.rows : codes.n};
+  workers_.run(gram_tiles(codes.n, gram.rows), 1,
+               [&](std::size_t begin, std::size_t end, std::size_t worker) {
+                 kernels_.gram(codes, gram, begin, end,
+                               scratch_[worker].reserve(kGramScratchBytes));
+               });
 }
 
 void CpuBackend::pair_distances(const PairDistanceJob& job, Stream) {
@@ -277,6 +276,18 @@ void CpuBackend::pair_distances(const PairDistanceJob& job, Stream) {
                });
   for (std::size_t unit = 0; unit < partials_.size(); ++unit)
     job.distances[unit / blocks] += partials_[unit];
+}
+
+void CpuBackend::sketch(const SketchJob& job, Stream) {
+  MUSTER_CHECK(job.cells >= kSketchBlock && job.cells % kSketchBlock == 0);
+  const ChunkView codes = view(job.codes);
+  MUSTER_CHECK(job.unit_bits >= -100 && job.unit_bits <= 100);
+  const SketchView sketch{job.cells, job.signs, job.places, std::ldexp(1.0f, job.unit_bits),
+                          job.target};
+  const std::size_t grain = kGrainCoordinates / std::max<std::size_t>(codes.d, 1);
+  workers_.run(codes.n, grain, [&](std::size_t begin, std::size_t end, std::size_t) {
+    kernels_.sketch(codes, sketch, begin, end);
+  });
 }
 
 void CpuBackend::step(const StepJob& job, Stream) {
@@ -360,15 +371,15 @@ std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
 }  // namespace
 
 Result<std::unique_ptr<Backend>> create_cpu_backend(const BackendOptions& options) {
-  const KernelTable* kernels = kernel_table(options.level);
-  if (kernels == nullptr || options.level > detect_cpu_level())
+  const LevelKernels kernels = level_kernels(options.level, options.extensions);
+  if (kernels.table == nullptr || options.level > detect_cpu_level())
     return Status(Code::kInvalid, "cpu_level_unsupported",
                   fmt::format("this processor runs level {} at most, not {}",
                               cpu_level_name(detect_cpu_level()), cpu_level_name(options.level)));
   const std::size_t cores = std::max(std::thread::hardware_concurrency(), 1u);
   const std::size_t threads = options.threads != 0 ? options.threads : cores;
   return std::unique_ptr<Backend>(
-      std::make_unique<CpuBackend>(*kernels, options.level, threads, options.memory_bytes));
+      std::make_unique<CpuBackend>(kernels, options.level, threads, options.memory_bytes));
 }
 
 }  // namespace muster::kernels

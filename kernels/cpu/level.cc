@@ -44,24 +44,26 @@ CpuLevel detect_cpu_level() {
   return v4 ? CpuLevel::kAvx512 : v3 ? CpuLevel::kAvx2 : CpuLevel::kBaseline;
 }
 
-const KernelTable* kernel_table(CpuLevel level) {
+LevelKernels level_kernels(CpuLevel level, bool extensions) {
   switch (level) {
     case CpuLevel::kBaseline:
-      return &baseline::kTable;
+      return {&baseline::kTable, ""};
     case CpuLevel::kAvx2:
-      return &avx2::kTable;
+      return {&avx2::kTable, ""};
     case CpuLevel::kAvx512:
-      return &avx512::kTable;
+      if (extensions && __builtin_cpu_supports("avx512vnni")) return {&avx512vnni::kTable, "+vnni"};
+      return {&avx512::kTable, ""};
   }
-  return nullptr;
+  return {};
 }
 
 #else
 
 CpuLevel detect_cpu_level() { return CpuLevel::kBaseline; }
 
-const KernelTable* kernel_table(CpuLevel level) {
-  return level == CpuLevel::kBaseline ? &baseline::kTable : nullptr;
+LevelKernels level_kernels(CpuLevel level, bool) {
+  if (level != CpuLevel::kBaseline) return {};
+  return {&baseline::kTable, ""};
 }
 
 #endif

@@ -6,7 +6,13 @@
 
 namespace muster::kernels {
 
-/// The kernels of `level`, or null where this build has none.
-const KernelTable* kernel_table(CpuLevel level);
+struct LevelKernels {
+  const KernelTable* table = nullptr;
+  std::string_view extensions;  ///< what they use beyond the level: "" or "+vnni"
+};
+
+/// The kernels of `level`, with what this processor has beyond it if `extensions`; a null table
+/// where this build has none.
+LevelKernels level_kernels(CpuLevel level, bool extensions);
 
 }  // namespace muster::kernels

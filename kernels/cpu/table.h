@@ -102,6 +102,20 @@ struct CountsView {
   const std::int8_t* shared_exponents;
 };
 
+struct GramView {
+  const float* centre;  ///< d values, or null
+  double* gram;         ///< rows x n
+  std::size_t rows;     ///< the first rows of the matrix: all n, or fewer
+};
+
+struct SketchView {
+  std::size_t cells;
+  const std::uint64_t* signs;
+  const std::uint32_t* places;
+  float scale;  ///< 2^unit_bits
+  std::int64_t* target;
+};
+
 struct StepView {
   const std::int64_t* sum;
   float* model;
@@ -114,8 +128,23 @@ struct StepView {
 constexpr std::size_t kColumnTile = 64;
 /// Columns a window sum sorts together: so many that g++ makes vectors of them before it unrolls.
 constexpr std::size_t kWindowColumns = 32;
-/// Rows of a Gram panel; a tile of the Gram matrix is kGramPanel x kGramPanel.
+/// Rows decoded together on the way to the Gram matrix.
 constexpr std::size_t kGramPanel = 32;
+/// A tile of the Gram matrix, what one worker takes at a time, is this wide and high: a multiple of
+/// kGramPanel. Wide, because a panel of columns is packed once for all rows it meets; narrower for
+/// small cohorts, so that there are tiles for several workers.
+constexpr std::size_t gram_tile(std::size_t n) { return n >= 512 ? 128 : n >= 128 ? 64 : 32; }
+/// Tiles of column panel `j`: those at and above the diagonal, within the rows asked for.
+constexpr std::size_t gram_tiles_of_column(std::size_t j, std::size_t row_panels) {
+  return j + 1 < row_panels ? j + 1 : row_panels;
+}
+constexpr std::size_t gram_tiles(std::size_t n, std::size_t rows) {
+  const std::size_t edge = gram_tile(n);
+  const std::size_t panels = (n + edge - 1) / edge, row_panels = (rows + edge - 1) / edge;
+  std::size_t tiles = 0;
+  for (std::size_t j = 0; j < panels; ++j) tiles += gram_tiles_of_column(j, row_panels);
+  return tiles;
+}
 /// Coordinates of f64 panels held at a time: eight rows of a micro kernel fit the first cache
 /// level.
 constexpr std::size_t kGramDepth = 512;
@@ -127,9 +156,13 @@ constexpr std::size_t kGramPitch = kGramDepth + 8;
 constexpr std::size_t window_scratch_bytes(std::size_t n) {
   return 2 * n * kWindowColumns * sizeof(std::int64_t);
 }
-/// Two panels of f64 values and the lanes of every pair; two panels of int16 codes need less.
-constexpr std::size_t kGramScratchBytes =
-    (2 * kGramPanel * kGramPitch + kGramPanel * kGramPanel * canonical::kLanes) * sizeof(double);
+/// Two panels of f64 values and the lanes of every pair; two panels of int16 codes need less. Or
+/// (AVX-512 with VNNI) a tile of codes, eight rows more, the scales of each run, and room to unpack
+/// the codes of 16 rows.
+constexpr std::size_t kGramScratchBytes = 752 * 1024;
+static_assert(kGramScratchBytes >=
+              (2 * kGramPanel * kGramPitch + kGramPanel * kGramPanel * canonical::kLanes) *
+                  sizeof(double));
 static_assert(kGramScratchBytes >= 2 * kGramPanel * canonical::kBlock * sizeof(std::int16_t));
 
 /// The 16-bit bins of the columns that are counted together.
@@ -155,9 +188,11 @@ struct KernelTable {
   /// Window tiles of kWindowColumns columns [begin, end).
   void (*window_sum)(const ChunkView&, const WindowView&, std::size_t begin, std::size_t end,
                      void* scratch);
-  /// The tile of panel `i` by panel `j` >= i, and its mirror image.
-  void (*gram)(const ChunkView&, const float* centre, std::size_t i, std::size_t j, double* gram,
+  /// Tiles [begin, end), counted down one column panel after the other, and their mirror images.
+  void (*gram)(const ChunkView&, const GramView&, std::size_t begin, std::size_t end,
                void* scratch);
+  /// Rows [begin, end).
+  void (*sketch)(const ChunkView&, const SketchView&, std::size_t begin, std::size_t end);
   /// Squared distance of rows i and j over one block.
   double (*distance)(const ChunkView&, std::size_t i, std::size_t j, std::size_t block);
   /// values[k] = scale * sign_k * (H c)_k for k < count, c the centroids, H the Hadamard matrix;
@@ -188,6 +223,10 @@ namespace avx2 {
 extern const KernelTable kTable;
 }
 namespace avx512 {
+extern const KernelTable kTable;
+}
+/// x86-64-v4 with VNNI: what level avx512 means on processors that have it.
+namespace avx512vnni {
 extern const KernelTable kTable;
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
 #include "kernels/cpu/variant/relate.h"
+#include "kernels/cpu/variant/sketch.h"
 #include "kernels/cpu/variant/step.h"
 #include "kernels/cpu/variant/vote.h"
 #include "kernels/cpu/variant/window.h"
@@ -24,6 +25,7 @@ const KernelTable kTable = {
     .kept_sum_of_counts = kept_sum_of_counts,
     .window_sum = window_sum,
     .gram = gram,
+    .sketch = sketch,
     .distance = distance,
     .expand_eden = expand_eden,
     .unrotate = unrotate,

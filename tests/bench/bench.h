@@ -38,6 +38,7 @@ struct Options {
 // Each adds the pairs of its family.
 void add_ingest(std::vector<Pair>& pairs, const Options& options);
 void add_kernels(std::vector<Pair>& pairs, const Options& options);
+void add_krum(std::vector<Pair>& pairs, const Options& options);
 
 /// `muster_bench --growth`: P11, a table of its own.
 int run_growth(const Options& options);

@@ -14,6 +14,13 @@ std::vector<Subject> cpu_subjects() {
       subject.options.threads = threads;
       subjects.push_back(subject);
     }
+  // Where the processor has VNNI, avx512 above means with it; here without.
+  Subject plain{"avx512plainx1", {}};
+  plain.options.kind = "cpu";
+  plain.options.level = CpuLevel::kAvx512;
+  plain.options.threads = 1;
+  plain.options.extensions = false;
+  subjects.push_back(plain);
   return subjects;
 }
 

@@ -240,6 +240,16 @@ std::int64_t reference_merge(std::int64_t target, std::int64_t sum, double pull,
          static_cast<std::int64_t>(std::nearbyint((static_cast<double>(sum) - pulled) / divisor));
 }
 
+void reference_sketch(const HostCohort& cohort, std::size_t row,
+                      std::span<const std::uint64_t> signs, std::span<const std::uint32_t> places,
+                      int unit_bits, std::span<std::int64_t> cells) {
+  for (std::size_t k = 0; k < cohort.d; ++k) {
+    const std::int64_t value = reference_grid(cohort.value(row, k), 1, unit_bits);
+    const bool minus = (signs[k / 64] >> (k % 64)) % 2 == 1;
+    cells[places[k / 64] + k % 64] += minus ? -value : value;
+  }
+}
+
 void reference_step(const StepJob& job, std::span<const std::int64_t> sum, std::span<float> model,
                     std::span<float> first, std::span<float> second) {
   for (std::size_t k = 0; k < sum.size(); ++k) {

@@ -47,6 +47,11 @@ std::vector<std::int64_t> reference_vote(const HostCohort& cohort);
 /// target + round((sum - pull * target) / divisor).
 std::int64_t reference_merge(std::int64_t target, std::int64_t sum, double pull, double divisor);
 
+/// Adds to `cells` of one row, which has as many as the job says.
+void reference_sketch(const HostCohort& cohort, std::size_t row,
+                      std::span<const std::uint64_t> signs, std::span<const std::uint32_t> places,
+                      int unit_bits, std::span<std::int64_t> cells);
+
 /// On host vectors; job pointers are ignored.
 void reference_step(const StepJob& job, std::span<const std::int64_t> sum, std::span<float> model,
                     std::span<float> first, std::span<float> second);

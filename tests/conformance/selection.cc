@@ -56,23 +56,28 @@ TEST_P(Conformance, KeptSumAroundTheSizesOfCounters) {
   Random random(seed());
   std::size_t index = 0;
   for (const std::size_t n : {127u, 128u, 129u, 191u, 193u, 255u, 256u, 257u, 513u, 1000u, 4097u})
-    for (std::size_t codec = 0; codec < std::size(kStripCodecs) && !HasFailure(); ++codec, ++index)
-      check_kept_sums({n, n > 1000 ? 5u : 67u, kStripCodecs[codec],
-                       kColumns[index % std::size(kColumns)], index % 2 == 0 ? 40 : 24},
+    for (const Codec codec : kStripCodecs) {
+      if (HasFailure()) return;
+      check_kept_sums({n, n > 1000 ? 5u : 67u, codec, kColumns[index % std::size(kColumns)],
+                       index % 2 == 0 ? 40 : 24},
                       random);
+      ++index;
+    }
 }
 
 TEST_P(Conformance, KeptSumOfHostileColumns) {
   Random random(seed());
   for (const Values values : {Values::kHuge, Values::kClustered, Values::kBimodal})
-    for (std::size_t codec = 0; codec < std::size(kStripCodecs) && !HasFailure(); ++codec)
-      check_kept_sums({300, 130, kStripCodecs[codec], values, 40}, random);
+    for (const Codec codec : kStripCodecs) {
+      if (HasFailure()) return;
+      check_kept_sums({300, 130, codec, values, 40}, random);
+    }
 }
 
 /// Several tiles, several panels, the last of each in part.
 TEST_P(Conformance, KeptSumOfManyTiles) {
   Random random(seed());
-  for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kI8S, Codec::kI4S, Codec::kHsq})
+  for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kI8S})
     check_kept_sums({700, 1111, codec, Values::kNormal, 40}, random);
 }
 

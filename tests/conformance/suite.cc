@@ -266,6 +266,38 @@ TEST_P(Conformance, GramOfSharedScalesIsExact) {
     }
 }
 
+/// Enough rows for tiles of every size, and several columns of them.
+TEST_P(Conformance, GramOfFewerRowsIsTheTopOfTheMatrix) {
+  Random random(seed());
+  for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI8S})
+    for (const std::size_t n : {150u, 515u}) {
+      const Shape shape{n, n == 150 ? std::size_t{4200} : std::size_t{70}, codec, Values::kNormal};
+      SCOPED_TRACE(shape.to_string());
+      const HostCohort host = make_cohort(shape, random);
+      const DeviceCohort cohort(*backend_, host);
+      const std::vector<double> before(n * n, 0.5);
+      double* full = upload(std::span<const double>(before));
+      backend_->gram({cohort.codes(), nullptr, full}, Stream::kCompute);
+      const std::vector<double> matrix = download(full, n * n);
+      HostCohort some = host;  // the reference is slow: corners of the matrix
+      some.rows = {host.rows[0], host.rows[n / 2], host.rows[n - 1]};
+      std::vector<double> expected(9, 0.5);
+      reference_gram(some, {}, expected);
+      const std::size_t at[] = {0, n / 2, n - 1};
+      for (std::size_t i = 0; i < 3; ++i)
+        for (std::size_t j = 0; j < 3; ++j)
+          ASSERT_EQ(matrix[at[i] * n + at[j]], expected[3 * i + j]) << i << " " << j;
+      for (const std::size_t rows : {std::size_t{1}, std::size_t{40}, n - 1}) {
+        double* top = upload(std::span<const double>(before).first(rows * n));
+        backend_->gram({cohort.codes(), nullptr, top, rows}, Stream::kCompute);
+        ASSERT_EQ(download(top, rows * n),
+                  std::vector<double>(matrix.begin(),
+                                      matrix.begin() + static_cast<std::ptrdiff_t>(rows * n)));
+      }
+      release_uploads();
+    }
+}
+
 TEST_P(Conformance, PairDistancesComeFromDifferences) {
   for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
     const HostCohort host = make_cohort(shape, random);
@@ -363,6 +395,31 @@ TEST_P(Conformance, MergeAddsARoundedMoveAndElectTakesSigns) {
       ASSERT_EQ(download(device, d), signs);
       release_uploads();
     }
+}
+
+TEST_P(Conformance, SketchFoldsBlocksToTheirPlaces) {
+  for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    constexpr int kUnitBits = 26;  // |x| <= 16
+    const std::uint32_t cells = 64u << random() % 4;
+    std::vector<std::uint64_t> signs(divide_up(shape.d, kSketchBlock));
+    std::vector<std::uint32_t> places(signs.size());
+    for (std::size_t b = 0; b < signs.size(); ++b) {
+      signs[b] = random();
+      places[b] = static_cast<std::uint32_t>(random() % (cells - 63));
+    }
+    std::vector<std::int64_t> expected(shape.n * cells);
+    for (auto& cell : expected) cell = static_cast<std::int64_t>(random() >> 20) - (1ll << 43);
+    std::int64_t* target = upload(std::span<const std::int64_t>(expected));
+    backend_->sketch({cohort.codes(), cells, upload(std::span<const std::uint64_t>(signs)),
+                      upload(std::span<const std::uint32_t>(places)), kUnitBits, target},
+                     Stream::kCompute);
+    for (std::size_t i = 0; i < shape.n; ++i)
+      reference_sketch(host, i, signs, places, kUnitBits,
+                       std::span(expected).subspan(i * cells, cells));
+    ASSERT_EQ(download(target, expected.size()), expected);
+  });
 }
 
 TEST_P(Conformance, StepMovesModelAndMoments) {

@@ -28,6 +28,7 @@ const Subject kSubjects[] = {
     {Krum{faulty(2), Neighbours::kNMinusFMinus1}},
     {MultiKrum{faulty(2)}},
     {MultiKrum{faulty(1), 3}},
+    {Krum{faulty(2), Neighbours::kNMinusFMinus2, Scores::kSketched}},
     {Meamed{faulty(2)}},
     {Phocas{faulty(3)}},
     {Bulyan{faulty(1)}},

@@ -165,12 +165,17 @@ class ReferenceBackend final : public kernels::Backend {
   }
 
   void gram(const kernels::GramJob& job, kernels::Stream) override {
-    const std::size_t n = job.codes.n();
-    MUSTER_CHECK(job.centre == nullptr);
-    for (std::size_t i = 0; i < n; ++i)
+    const std::size_t n = job.codes.n(), rows = job.rows != 0 ? job.rows : n;
+    ++(job.centre == nullptr ? grams_ : centred_grams_);
+    for (std::size_t i = 0; i < rows; ++i)
       for (std::size_t j = 0; j < n; ++j) {
         double& entry = job.gram[i * n + j];
-        entry = dot(job.codes, i, j, entry);
+        entry = job.centre == nullptr
+                    ? dot(job.codes, i, j, entry)
+                    : by_blocks(job.codes.d, entry, [&](std::size_t k) {
+                        const double c = double{job.centre[k]};
+                        return (exact(job.codes, i, k) - c) * (exact(job.codes, j, k) - c);
+                      });
         entry *= 1 + gram_noise_ * static_cast<double>((i + j) % 3);
       }
   }
@@ -191,6 +196,17 @@ class ReferenceBackend final : public kernels::Backend {
   }
   void restore(const kernels::RestoreJob&, kernels::Stream) override {
     MUSTER_CHECK(false && "tests/conformance judges this");
+  }
+
+  void sketch(const kernels::SketchJob& job, kernels::Stream) override {
+    for (std::size_t i = 0; i < job.codes.n(); ++i)
+      for (std::size_t k = 0; k < job.codes.d; ++k) {
+        const std::size_t block = k / kernels::kSketchBlock, lane = k % kernels::kSketchBlock;
+        const float x = value(job.codes, i, k);
+        const std::int64_t step = on_grid(double{x}, job.unit_bits);
+        job.target[i * job.cells + job.places[block] + lane] +=
+            (job.signs[block] >> lane) % 2 == 1 ? -step : step;
+      }
   }
 
   void step(const kernels::StepJob& job, kernels::Stream) override {
@@ -259,6 +275,8 @@ class ReferenceBackend final : public kernels::Backend {
   /// Makes Gram entries wrong by up to this relative error, as other hardware might.
   void set_gram_noise(double noise) { gram_noise_ = noise; }
   std::size_t pairs_measured() const { return pairs_measured_; }
+  std::size_t grams() const { return grams_; }
+  std::size_t centred_grams() const { return centred_grams_; }
 
  private:
   static std::int64_t on_grid(double x, int grid_bits) {
@@ -346,6 +364,7 @@ class ReferenceBackend final : public kernels::Backend {
   std::size_t budget_;
   std::size_t allocated_ = 0;
   std::size_t pairs_measured_ = 0;
+  std::size_t grams_ = 0, centred_grams_ = 0;
   double gram_noise_ = 0;
 };
 

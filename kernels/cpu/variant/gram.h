@@ -1,42 +1,24 @@
-// Inner products of all pairs of two panels of rows, block by block: f64 values for float codecs or
-// around a centre, int16 codes for integer codecs. A panel is decoded once and meets every row of
-// the other from the cache.
+// Inner products of all pairs of rows, canonical block by canonical block: f64 values for float
+// codecs or around a centre, codes for integer codecs. Rows are decoded in panels; a panel is
+// decoded once and meets every row of the other from the cache.
 #pragma once
 
+#include "kernels/cpu/variant/gram_tile.h"
+#include "kernels/cpu/variant/gram_vnni.h"
 #include "kernels/cpu/variant/micro.h"
 #include "kernels/cpu/variant/strip.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
 
-/// A rectangle of the Gram matrix.
-struct GramTile {
-  size_t i, j;           ///< first row, first column
-  size_t rows, columns;  ///< at most kGramPanel
-  double* gram;          ///< n x n
-  size_t n;
-};
-
-/// Consecutive coordinates.
-struct Span {
-  size_t begin, count;
-};
-
-/// Adds the micro kernel's products at (i, j) of the tile to both triangles, each pair once.
-MUSTER_CELL void add_products(const GramTile& tile, size_t i, size_t j, const double* products) {
-  for (size_t r = 0; r < kMicroRows && i + r < tile.rows; ++r)
-    for (size_t c = 0; c < kMicroColumns && j + c < tile.columns; ++c) {
-      const size_t row = tile.i + i + r, column = tile.j + j + c;
-      if (column < row) continue;
-      const double sum = tile.gram[row * tile.n + column] + products[r * kMicroColumns + c];
-      tile.gram[row * tile.n + column] = sum;
-      tile.gram[column * tile.n + row] = sum;
-    }
-}
-
 /// Whether no pair of the micro kernel at (i, j) is in the upper triangle.
 MUSTER_CELL bool below_diagonal(const GramTile& tile, size_t i, size_t j) {
   return tile.j + j + kMicroColumns <= tile.i + i;
+}
+
+/// Rows of the left panel to decode. On the diagonal it is the right one too, which may be longer.
+MUSTER_CELL size_t loaded_rows(const GramTile& tile) {
+  return tile.i == tile.j ? tile.columns : tile.rows;
 }
 
 /// Rows past the end and coordinates up to whole rounds of lanes are zeros.
@@ -66,7 +48,7 @@ void gram_values(const ChunkView& view, const float* centre, const GramTile& til
   for (size_t k = 0; k < block.count; k += kGramDepth) {
     const size_t left = block.count - k;
     const Span span{block.begin + k, left < kGramDepth ? left : kGramDepth};
-    load_values(view, centre, tile.i, tile.rows, span, a);
+    load_values(view, centre, tile.i, loaded_rows(tile), span, a);
     if (a != b) load_values(view, centre, tile.j, tile.columns, span, b);
     for (size_t i = 0; i < tile.rows; i += kMicroRows)
       for (size_t j = 0; j < tile.columns; j += kMicroColumns)
@@ -80,7 +62,7 @@ void gram_values(const ChunkView& view, const float* centre, const GramTile& til
       double products[kMicroPairs];
       for (size_t p = 0; p < kMicroPairs; ++p)
         products[p] = canonical::fold(lanes_of(i, j) + p * canonical::kLanes);
-      add_products(tile, i, j, products);
+      add_products<kMicroRows, kMicroColumns>(tile, i, j, products);
     }
 }
 
@@ -132,7 +114,7 @@ MUSTER_CELL void add_scaled(const ChunkView& view, size_t row, size_t column, si
 void gram_codes(const ChunkView& view, const GramTile& tile, Span block, int16_t* scratch) {
   int16_t* a = scratch;
   int16_t* b = tile.i == tile.j ? a : a + kGramPanel * canonical::kBlock;
-  load_codes(view, tile.i, tile.rows, block, a);
+  load_codes(view, tile.i, loaded_rows(tile), block, a);
   if (a != b) load_codes(view, tile.j, tile.columns, block, b);
   const bool whole = one_scale(view, block);
   const size_t end = block.begin + block.count;
@@ -149,25 +131,49 @@ void gram_codes(const ChunkView& view, const GramTile& tile, Span block, int16_t
         add_scaled(view, tile.i + i, tile.j + j, k, codes, products);
         k = stop;
       }
-      add_products(tile, i, j, products);
+      add_products<kMicroRows, kMicroColumns>(tile, i, j, products);
     }
 }
 
-void gram(const ChunkView& view, const float* centre, size_t i, size_t j, double* sums,
-          void* scratch) {
-  GramTile tile{i * kGramPanel, j * kGramPanel, 0, 0, sums, view.n};
-  tile.rows = view.n - tile.i < kGramPanel ? view.n - tile.i : kGramPanel;
-  tile.columns = view.n - tile.j < kGramPanel ? view.n - tile.j : kGramPanel;
-  for (size_t begin = 0; begin < view.d; begin += canonical::kBlock) {
-    const size_t left = view.d - begin;
-    const Span block{begin, left < canonical::kBlock ? left : canonical::kBlock};
+/// Calls visit(panel) for the parts of a tile that two panels of rows cover.
+template <class Visit>
+MUSTER_CELL void for_each_panel(const GramTile& tile, const Visit& visit) {
+  for (size_t i = 0; i < tile.rows; i += kGramPanel)
+    for (size_t j = 0; j < tile.columns; j += kGramPanel) {
+      if (tile.j + j + kGramPanel <= tile.i + i) continue;
+      visit(GramTile{tile.i + i, tile.j + j, at_most(tile.rows - i, kGramPanel),
+                     at_most(tile.columns - j, kGramPanel), tile.gram, tile.n});
+    }
+}
+
+void gram_block(const ChunkView& view, const float* centre, const GramTile& tile, Span block,
+                void* scratch) {
+  for_each_panel(tile, [&](const GramTile& panel) {
     if (centre != nullptr)
-      gram_values<false>(view, centre, tile, block, static_cast<double*>(scratch));
+      gram_values<false>(view, centre, panel, block, static_cast<double*>(scratch));
     else if (cell::is_integer(view.coding))
-      gram_codes(view, tile, block, static_cast<int16_t*>(scratch));
+      gram_codes(view, panel, block, static_cast<int16_t*>(scratch));
     else
-      gram_values<true>(view, centre, tile, block, static_cast<double*>(scratch));
+      gram_values<true>(view, centre, panel, block, static_cast<double*>(scratch));
+  });
+}
+
+void gram(const ChunkView& view, const GramView& job, size_t begin, size_t end, void* scratch) {
+  for (size_t k = 0; k < view.d; k += canonical::kBlock) {
+    const Span block{k, at_most(view.d - k, canonical::kBlock)};
+    GramTiles tiles(view, job, begin);
+#if defined(__AVX512VNNI__)
+    const bool whole = cell::is_integer(view.coding) && one_scale(view, block);
+    if (job.centre == nullptr && packs(view, whole)) {
+      gram_packed(view, tiles, end - begin, block, whole, scratch);
+      continue;
+    }
+#endif
+    for (size_t tile = begin; tile < end; ++tile, tiles.next())
+      gram_block(view, job.centre, tiles.tile(), block, scratch);
   }
+  GramTiles tiles(view, job, begin);
+  for (size_t tile = begin; tile < end; ++tile, tiles.next()) mirror(tiles.tile(), job.rows);
 }
 
 }  // namespace

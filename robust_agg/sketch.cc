@@ -1,0 +1,195 @@
+#include "robust_agg/sketch.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "robust_agg/execution.h"
+
+namespace muster::robust {
+namespace {
+
+constexpr std::size_t kScaleBlock = std::size_t{1} << kSketchFormat.log2_block;
+constexpr std::size_t kScales = kSketchCells / kScaleBlock;
+constexpr std::size_t kRowBytes = kScales * sizeof(float) + kSketchCells;
+static_assert(kRowBytes % 64 == 0);
+
+std::size_t blocks_of_chunk_of(const Plan& plan) {
+  return divide_up<std::size_t>(plan.rule_chunk, kernels::kSketchBlock);
+}
+
+/// The least e for which every |sum| / 2^e rounds to at most 127.
+int code_exponent(std::span<const std::int64_t> sums) {
+  std::int64_t largest = 0;
+  for (const std::int64_t sum : sums) largest = std::max(largest, std::abs(sum));
+  int e = std::max(0, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(largest))) - 7);
+  if (e > 0 && (largest + (std::int64_t{1} << (e - 1))) >> e > 127) ++e;
+  return e;
+}
+
+void pack(std::span<const std::int64_t> sums, int unit_bits, std::byte* row) {
+  for (std::size_t block = 0; block < kScales; ++block) {
+    const auto cells = sums.subspan(block * kScaleBlock, kScaleBlock);
+    const int e = code_exponent(cells);
+    const float scale = std::ldexp(1.0f, e - unit_bits);
+    std::memcpy(row + block * sizeof scale, &scale, sizeof scale);
+    // Half a step is added to the magnitude, so that rounding has no direction.
+    const std::int64_t half = e > 0 ? std::int64_t{1} << (e - 1) : 0;
+    std::byte* codes = row + kScales * sizeof scale + block * kScaleBlock;
+    for (std::size_t k = 0; k < kScaleBlock; ++k) {
+      const std::int64_t sign = cells[k] >> 63;
+      const std::int64_t magnitude = (((cells[k] ^ sign) - sign) + half) >> e;
+      codes[k] = static_cast<std::byte>((magnitude ^ sign) - sign);
+    }
+  }
+}
+
+}  // namespace
+
+std::uint64_t keyed_word(SketchKey key, std::uint64_t counter) {
+  std::uint64_t v0 = key.low ^ 0x736f6d6570736575, v1 = key.high ^ 0x646f72616e646f6d;
+  std::uint64_t v2 = key.low ^ 0x6c7967656e657261, v3 = key.high ^ 0x7465646279746573;
+  const auto rounds = [&](int count) {
+    for (; count > 0; --count) {
+      v0 += v1, v2 += v3;
+      v1 = std::rotl(v1, 13) ^ v0, v3 = std::rotl(v3, 16) ^ v2;
+      v0 = std::rotl(v0, 32);
+      v2 += v1, v0 += v3;
+      v1 = std::rotl(v1, 17) ^ v2, v3 = std::rotl(v3, 21) ^ v0;
+      v2 = std::rotl(v2, 32);
+    }
+  };
+  for (const std::uint64_t word : {counter, std::uint64_t{8} << 56}) {
+    v3 ^= word;
+    rounds(2);
+    v0 ^= word;
+  }
+  v2 ^= 0xff;
+  rounds(4);
+  return v0 ^ v1 ^ v2 ^ v3;
+}
+
+int sketch_unit_bits(float value_bound) {
+  int exponent = 0;
+  std::frexp(value_bound, &exponent);  // value_bound < 2^exponent
+  return std::clamp(30 - exponent, -100, 100);
+}
+
+Result<SketchPattern> SketchPattern::create(kernels::Backend& backend, const Plan& plan,
+                                            SketchKey key) {
+  const std::size_t blocks_of_chunk = blocks_of_chunk_of(plan);
+  const std::size_t blocks = blocks_of_chunk * plan.chunk_count;
+  std::vector<std::uint64_t> signs(blocks);
+  std::vector<std::uint32_t> places(blocks);
+  constexpr std::uint64_t kPlaces = (kSketchCells - kernels::kSketchBlock) / 8 + 1;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    signs[b] = keyed_word(key, 2 * b);
+    // The high half of a product with 32 random bits: no place is likelier than another by 2^-23.
+    const std::uint64_t random = keyed_word(key, 2 * b + 1) >> 32;
+    places[b] = static_cast<std::uint32_t>((random * kPlaces >> 32) * 8);
+  }
+  MUSTER_ASSIGN(ScopedBuffer sign_buffer,
+                ScopedBuffer::allocate(backend, blocks * sizeof(std::uint64_t)));
+  MUSTER_ASSIGN(ScopedBuffer place_buffer,
+                ScopedBuffer::allocate(backend, blocks * sizeof(std::uint32_t)));
+  backend.upload(sign_buffer.data(), std::as_bytes(std::span(signs)), kernels::Stream::kCompute);
+  backend.upload(place_buffer.data(), std::as_bytes(std::span(places)), kernels::Stream::kCompute);
+  finish_jobs(backend);
+  return SketchPattern(std::move(sign_buffer), std::move(place_buffer), blocks_of_chunk,
+                       sketch_unit_bits(plan.request.value_bound));
+}
+
+kernels::SketchJob SketchPattern::job(std::uint32_t index, const kernels::Codes& codes,
+                                      std::int64_t* target) const {
+  const std::size_t first = index * blocks_of_chunk_;
+  return {codes,
+          kSketchCells,
+          signs_.as<std::uint64_t>() + first,
+          places_.as<std::uint32_t>() + first,
+          unit_bits_,
+          target};
+}
+
+std::size_t SketchPattern::bytes(const Plan& plan) {
+  constexpr std::size_t kBlockBytes = sizeof(std::uint64_t) + sizeof(std::uint32_t);
+  return kBlockBytes * plan.chunk_count * blocks_of_chunk_of(plan);
+}
+
+Result<SketchStore> SketchStore::create(kernels::Backend& backend, std::uint32_t capacity) {
+  MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(backend, bytes(capacity)));
+  return SketchStore(backend, std::move(buffer), capacity);
+}
+
+std::size_t SketchStore::bytes(std::uint32_t capacity) { return capacity * kRowBytes; }
+
+std::uint32_t SketchStore::add(const std::int64_t* sums, int unit_bits) {
+  MUSTER_CHECK_OP(size_, <, capacity_);
+  std::byte* row = buffer_.data() + size_ * kRowBytes;
+  if (backend_->host_visible()) {
+    finish_jobs(*backend_);
+    pack({sums, kSketchCells}, unit_bits, row);
+  } else {
+    sums_.resize(kSketchCells);
+    backend_->download(std::as_writable_bytes(std::span(sums_)),
+                       reinterpret_cast<const std::byte*>(sums), kernels::Stream::kCompute);
+    std::byte packed[kRowBytes];
+    pack(sums_, unit_bits, packed);
+    backend_->upload(row, packed, kernels::Stream::kCompute);
+    finish_jobs(*backend_);
+  }
+  return size_++;
+}
+
+const std::byte* SketchStore::row(std::uint32_t index) const {
+  MUSTER_CHECK_OP(index, <, size_);
+  return buffer_.data() + index * kRowBytes;
+}
+
+Result<SketchFold> SketchFold::create(kernels::Backend& backend, const Plan& plan, SketchKey key) {
+  MUSTER_ASSIGN(SketchPattern pattern, SketchPattern::create(backend, plan, key));
+  MUSTER_ASSIGN(SketchStore store, SketchStore::create(backend, plan.request.max_updates));
+  MUSTER_ASSIGN(ScopedBuffer sums,
+                ScopedBuffer::allocate(backend, kSketchCells * sizeof(std::int64_t)));
+  std::optional<ScopedBuffer> decoded;
+  if (plan.decoded_pitch > 0) {
+    MUSTER_ASSIGN(ScopedBuffer buffer,
+                  ScopedBuffer::allocate(backend, plan.decoded_pitch * sizeof(float)));
+    decoded.emplace(std::move(buffer));
+  }
+  return SketchFold(backend, plan, std::move(pattern), std::move(store), std::move(sums),
+                    std::move(decoded));
+}
+
+SketchFold::Added SketchFold::add(std::span<const kernels::Codes> chunks) {
+  MUSTER_CHECK_OP(chunks.size(), ==, plan_->chunk_count);
+  Added added;
+  double squared_norm = 0;
+  backend_->fill_zero(sums_.data(), kSketchCells * sizeof(std::int64_t), kernels::Stream::kCompute);
+  for (std::uint32_t c = 0; c < plan_->chunk_count; ++c) {
+    MUSTER_CHECK_OP(chunks[c].d, ==, model_chunk_length(*plan_, c));
+    MUSTER_CHECK_OP(chunks[c].n(), ==, std::size_t{1});
+    const kernels::Codes codes = as_rules_take(
+        *plan_, *backend_, chunks[c], decoded_ ? decoded_->as<float>() : nullptr, decoded_address_);
+    kernels::RowSummary summary;
+    backend_->inspect({codes, plan_->request.value_bound, {&summary, 1}},
+                      kernels::Stream::kCompute);
+    squared_norm += summary.squared_norm;
+    added.non_finite += summary.non_finite;
+    added.out_of_bound += summary.out_of_bound;
+    backend_->sketch(pattern_.job(c, codes, sums_.as<std::int64_t>()), kernels::Stream::kCompute);
+  }
+  added.norm = std::sqrt(squared_norm);
+  added.valid = added.non_finite == 0 && added.out_of_bound == 0;
+  if (!added.valid)
+    backend_->fill_zero(sums_.data(), kSketchCells * sizeof(std::int64_t),
+                        kernels::Stream::kCompute);
+  added.index = store_.add(sums_.as<std::int64_t>(), sketch_unit_bits(plan_->request.value_bound));
+  squared_norms_.push_back(added.valid ? squared_norm : 0);
+  valid_.push_back(added.valid);
+  return added;
+}
+
+}  // namespace muster::robust

@@ -1,0 +1,129 @@
+// Sketches of updates: 4096 numbers whose inner products estimate those of the updates, made while
+// the updates arrive, so that a large cohort can be ranked without an n x n pass over its codes.
+//
+// Each block of 64 coordinates is added, with secret signs, to a secret place among the cells
+// (kernels::SketchJob). <sketch x, sketch y> has mean <x, y> and variance at most about
+// (|x|^2 |y|^2 + <x, y>^2) / 4096 over the secret: whoever does not know it cannot aim at it.
+// Places are multiples of 8 cells (whole cache lines): two rows with all their energy in the same
+// eighth of the lanes have up to eight times that variance with each other, which the margin of
+// Krum covers. Cells are then kept as I8B codes of 4 KiB; rounding adds some 3 % to the deviation.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "robust_agg/buffer.h"
+#include "robust_agg/plan.h"
+
+namespace muster::robust {
+
+constexpr std::uint32_t kSketchCells = 4096;
+constexpr ChunkFormat kSketchFormat{Codec::kI8B, 8};
+
+/// Secret of one round's sketches; fresh every round.
+struct SketchKey {
+  std::uint64_t low = 0, high = 0;
+};
+/// SipHash-2-4 of the counter as 8 little-endian bytes.
+std::uint64_t keyed_word(SketchKey key, std::uint64_t counter);
+
+/// Signs and places of all blocks of a task's vector as the rules see it, in backend memory.
+class SketchPattern {
+ public:
+  static Result<SketchPattern> create(kernels::Backend& backend, const Plan& plan, SketchKey key);
+  /// The job that adds chunk `index` of some rows to `target` (n x kSketchCells sums).
+  kernels::SketchJob job(std::uint32_t index, const kernels::Codes& codes,
+                         std::int64_t* target) const;
+  static std::size_t bytes(const Plan& plan);
+
+ private:
+  SketchPattern(ScopedBuffer signs, ScopedBuffer places, std::size_t blocks_of_chunk, int unit_bits)
+      : signs_(std::move(signs)),
+        places_(std::move(places)),
+        blocks_of_chunk_(blocks_of_chunk),
+        unit_bits_(unit_bits) {}
+
+  ScopedBuffer signs_, places_;
+  std::size_t blocks_of_chunk_;
+  int unit_bits_;
+};
+
+/// Sketches kept as codes of kSketchFormat, in backend memory.
+class SketchStore {
+ public:
+  static Result<SketchStore> create(kernels::Backend& backend, std::uint32_t capacity);
+  static std::size_t bytes(std::uint32_t capacity);
+  /// Rounds kSketchCells sums in backend memory to codes; returns the index of the sketch. Waits
+  /// for the sums.
+  std::uint32_t add(const std::int64_t* sums, int unit_bits);
+  std::uint32_t size() const { return size_; }
+  const std::byte* row(std::uint32_t index) const;
+
+ private:
+  SketchStore(kernels::Backend& backend, ScopedBuffer buffer, std::uint32_t capacity)
+      : backend_(&backend), buffer_(std::move(buffer)), capacity_(capacity) {}
+
+  kernels::Backend* backend_;
+  ScopedBuffer buffer_;
+  std::uint32_t capacity_;
+  std::uint32_t size_ = 0;
+  std::vector<std::int64_t> sums_;  ///< on the host
+};
+
+/// Bits after the point of a sketch's integers: the bound of the task's values is below 2^30 units.
+int sketch_unit_bits(float value_bound);
+
+/// Sketches complete updates while others still arrive, for rules with sketched scores: then the
+/// close reads no codes but those of the rows it must look at closely. One thread. The server gives
+/// aggregate() a SketchedCohort; without one, aggregate() makes the sketches in a pass of its own.
+class SketchFold {
+ public:
+  /// `plan` and `backend` must outlive the fold. `key`: from the round secret.
+  static Result<SketchFold> create(kernels::Backend& backend, const Plan& plan, SketchKey key);
+
+  struct Added {
+    std::uint32_t index = 0;  ///< of the update within this fold: how many were added before
+    bool valid = true;
+    double norm = 0;
+    std::uint32_t non_finite = 0, out_of_bound = 0;
+  };
+  /// One update: element c of `chunks` is its only row of chunk c, as it was sent. At most
+  /// max_updates of them. The sketch of an invalid one is zero. The memory of the update may be
+  /// reused when the call returns.
+  Added add(std::span<const kernels::Codes> chunks);
+
+  std::uint32_t size() const { return static_cast<std::uint32_t>(squared_norms_.size()); }
+  bool valid(std::uint32_t index) const { return valid_[index]; }
+  double squared_norm(std::uint32_t index) const { return squared_norms_[index]; }
+  const std::byte* sketch(std::uint32_t index) const { return store_.row(index); }
+
+ private:
+  SketchFold(kernels::Backend& backend, const Plan& plan, SketchPattern pattern, SketchStore store,
+             ScopedBuffer sums, std::optional<ScopedBuffer> decoded)
+      : backend_(&backend),
+        plan_(&plan),
+        pattern_(std::move(pattern)),
+        store_(std::move(store)),
+        sums_(std::move(sums)),
+        decoded_(std::move(decoded)) {}
+
+  kernels::Backend* backend_;
+  const Plan* plan_;
+  SketchPattern pattern_;
+  SketchStore store_;
+  ScopedBuffer sums_;
+  std::optional<ScopedBuffer> decoded_;  ///< one chunk, where the codec needs it
+  std::vector<const std::byte*> decoded_address_;
+  std::vector<double> squared_norms_;
+  std::vector<bool> valid_;
+};
+
+/// What a fold knows about the rows of a sealed cohort.
+struct SketchedCohort {
+  const SketchFold* fold = nullptr;
+  std::span<const std::uint32_t> indices;  ///< Added::index of each row of the cohort
+};
+
+}  // namespace muster::robust
