@@ -151,7 +151,7 @@ constexpr std::size_t kGramDepth = 512;
 /// Doubles between rows of an f64 panel: not a power of two, so that rows spread over cache sets.
 constexpr std::size_t kGramPitch = kGramDepth + 8;
 
-/// Scratch of one worker, 64-byte aligned.
+// Scratch of one worker, 64-byte aligned.
 /// The rows before and after a stage of mixing.
 constexpr std::size_t window_scratch_bytes(std::size_t n) {
   return 2 * n * kWindowColumns * sizeof(std::int64_t);

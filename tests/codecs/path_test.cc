@@ -229,6 +229,41 @@ TEST(CodecPath, RobustRulesHoldInTheSpaceOfTheRound) {
   }
 }
 
+TEST(CodecPath, SketchedKrumSelectsWhatKrumSelects) {
+  const auto backend = backend_at(kernels::detect_cpu_level(), 1);
+  constexpr auto kNeighbours = robust::Neighbours::kNMinusFMinus2;
+  for (const ChunkFormat format : formats()) {
+    if (!robust::accepts(robust::Krum{}, format).ok()) continue;
+    SCOPED_TRACE(name_of(format));
+    const Fleet fleet(format, 9);
+    const robust::Plan exact = plan_of(fleet, robust::MultiKrum{{2, 0}, 3}, *backend);
+    const robust::Plan plan = plan_of(
+        fleet, robust::MultiKrum{{2, 0}, 3, kNeighbours, robust::Scores::kSketched}, *backend);
+    FleetCohort cohort(fleet);
+    std::vector<std::int64_t> expected(plan.rule_dimension), scanned(expected), folded(expected);
+    ASSERT_TRUE(robust::aggregate(exact, *backend, cohort, expected.data()).ok());
+    ASSERT_TRUE(robust::aggregate(plan, *backend, cohort, scanned.data()).ok());
+    EXPECT_EQ(scanned, expected);
+
+    robust::SketchFold fold = robust::SketchFold::create(*backend, plan, {1, 2}).value();
+    std::vector<std::uint32_t> indices;
+    for (const auto& update : fleet.updates) {
+      std::vector<std::vector<std::byte>> payloads = update.chunks;
+      std::vector<const std::byte*> rows(payloads.size());
+      std::vector<kernels::Codes> chunks;
+      for (std::size_t c = 0; c < payloads.size(); ++c) {
+        payloads[c].resize(payload_bytes(format, fleet.d(c)));
+        rows[c] = payloads[c].data();
+        chunks.push_back({format, fleet.d(c), {&rows[c], 1}, exponents_of(fleet.assignment, c)});
+      }
+      indices.push_back(fold.add(chunks).index);
+    }
+    const robust::SketchedCohort sketched{&fold, indices};
+    ASSERT_TRUE(robust::aggregate(plan, *backend, cohort, folded.data(), nullptr, &sketched).ok());
+    EXPECT_EQ(folded, expected);
+  }
+}
+
 TEST(CodecPath, TheGridLeavesRoomForTheWayBack) {
   const auto backend = backend_at(kernels::detect_cpu_level(), 1);
   const auto grid = [&](ChunkFormat format) {

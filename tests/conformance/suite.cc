@@ -269,7 +269,8 @@ TEST_P(Conformance, GramOfSharedScalesIsExact) {
 /// Enough rows for tiles of every size, and several columns of them.
 TEST_P(Conformance, GramOfFewerRowsIsTheTopOfTheMatrix) {
   Random random(seed());
-  for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI8S})
+  for (const Codec codec :
+       {Codec::kF32, Codec::kI8B, Codec::kI8S, Codec::kI4B, Codec::kI4S, Codec::kSign1})
     for (const std::size_t n : {150u, 515u}) {
       const Shape shape{n, n == 150 ? std::size_t{4200} : std::size_t{70}, codec, Values::kNormal};
       SCOPED_TRACE(shape.to_string());

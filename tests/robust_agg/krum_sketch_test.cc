@@ -155,6 +155,47 @@ TEST(SketchedKrum, LeavesOutInvalidUpdatesOfAFold) {
   EXPECT_EQ(folded.sum, scanned.sum);
 }
 
+TEST(SketchedKrum, TakesInvalidUpdatesOfAFoldAsZero) {
+  std::mt19937_64 random(18);
+  Rows rows = attacked(50, 10, 300, 0, random);
+  rows[3][7] = std::numeric_limits<double>::quiet_NaN();
+  rows[9][0] = 1e30;
+  Conditions conditions{.rule = Krum{faulty(10)}, .invalid_updates = InvalidUpdates::kZero};
+  const Answer exact = run_on(cpu_backend(), conditions, rows);
+  conditions.rule = Krum{faulty(10), Neighbours::kNMinusFMinus2, Scores::kSketched};
+  for (const Answer& answer : {run_on(cpu_backend(), conditions, rows),
+                               run_folded(cpu_backend(), conditions, rows, {8, 9})}) {
+    EXPECT_EQ(answer.outcome.invalid, 2u);
+    EXPECT_EQ(answer.outcome.n, 50u);
+    EXPECT_EQ(answer.outcome.selected, exact.outcome.selected);
+    EXPECT_EQ(answer.sum, exact.sum);
+  }
+}
+
+TEST(SketchedKrum, RunsInShards) {
+  std::mt19937_64 random(19);
+  const Rows rows = attacked(90, 9, 300, 0, random);
+  Conditions conditions{.rule = Krum{faulty(9)}, .sharding = Sharding{45, 0.1}};
+  const Answer exact = run_on(cpu_backend(), conditions, rows);
+  ASSERT_TRUE(exact.status.ok()) << exact.status.to_string();
+  conditions.rule = Krum{faulty(9), Neighbours::kNMinusFMinus2, Scores::kSketched};
+  const Answer scanned = run_on(cpu_backend(), conditions, rows);
+  const Answer folded = run_folded(cpu_backend(), conditions, rows, {8, 9});
+  EXPECT_EQ(scanned.outcome.selected, exact.outcome.selected);
+  EXPECT_EQ(folded.outcome.selected, exact.outcome.selected);
+  EXPECT_EQ(folded.sum, exact.sum);
+  EXPECT_LT(folded.reads, scanned.reads);
+}
+
+TEST(SketchedKrum, TakesNoPreSteps) {
+  const std::vector<PreStep> steps = {Bucketing{2}};
+  EXPECT_TRUE(accepts(steps, Krum{faulty(2)}).ok());
+  const Status refused =
+      accepts(steps, Krum{faulty(2), Neighbours::kNMinusFMinus2, Scores::kSketched});
+  EXPECT_EQ(refused.reason(), "pre_step");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("sketched scores"));
+}
+
 TEST(Sketches, KeepInnerProductsWithinTheirDeviation) {
   std::mt19937_64 random(16);
   constexpr std::size_t kDimension = 20'000;
