@@ -42,6 +42,8 @@ TEST(CpuVariants, ExportOneTableAndNothingWeak) {
     bool table = false;
     for (const std::string& symbol : symbols) {
       const char type = symbol_type(symbol);
+      // Where code is not optimised, a pointer to the compiler's own unwinder: no code of ours.
+      if (symbol.find("DW.ref.__gxx_personality_v0") != std::string::npos) continue;
       EXPECT_EQ(std::string("WVwvu").find(type), std::string::npos) << symbol;
       EXPECT_NE(type, 'T') << "a function with a name of its own: " << symbol;
       table = table || symbol.find("kTable") != std::string::npos;
