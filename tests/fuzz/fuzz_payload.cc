@@ -218,7 +218,7 @@ void check(ConstBytes input) {
   std::vector<std::int8_t> exponents;
   if (has_shared_scales(format.codec))
     for (std::size_t b = 0; b <= (d - 1) >> format.log2_block; ++b)
-      exponents.push_back(static_cast<std::int8_t>(rest[rest.size() - 1 - b]));
+      exponents.push_back(static_cast<std::int8_t>(rest[rest.size() - 1 - b % rest.size()]));
   const ConstBytes payload = rest.first(std::min(rest.size(), payload_bytes(format, d)));
   if (!is_payload_length(format, d, payload.size())) return;
   const Reason verdict = check_payload(format, d, bound, exponents, payload);
