@@ -90,11 +90,12 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
   std::vector<double> squared_norms(size);
   std::vector<bool> broken(size);
   std::vector<kernels::RowSummary> summaries(size);
+  const bool norms = !plan.request.pre_steps.empty() || reads_norms(plan.request.rule);
   for (std::uint32_t c = 0; c < plan.chunk_count && size > 0; ++c) {
     MUSTER_ASSIGN(const kernels::Codes sent, cohort.chunk(c));
     MUSTER_CHECK_OP(sent.n(), ==, std::size_t{size});
     MUSTER_CHECK_OP(sent.d, ==, model_chunk_length(plan, c));
-    backend.inspect({valid.take(sent), plan.request.value_bound, summaries},
+    backend.inspect({valid.take(sent), plan.request.value_bound, summaries, norms},
                     kernels::Stream::kCompute);
     for (std::uint32_t i = 0; i < size; ++i) {
       squared_norms[i] += summaries[i].squared_norm;

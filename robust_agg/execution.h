@@ -28,7 +28,7 @@ kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
 /// takes invalid updates as zero, all rows, with zeros in the place of those that did not.
 class ValidRows {
  public:
-  /// Looks at every chunk of every row once.
+  /// Looks at every chunk of every row once. Norms are 0 where nobody reads them.
   static Result<ValidRows> inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort);
 
   /// From what a fold saw; reads nothing.
@@ -88,7 +88,7 @@ struct Execution {
 /// Waits until the rows and host arrays of the jobs queued so far may change.
 void finish_jobs(kernels::Backend& backend);
 
-/// Whether a row-shaped rule looks at the norms of updates.
+/// Whether a rule without pre-steps looks at the norms of updates.
 bool reads_norms(const Rule& rule);
 /// What a coordinate rule sums of n sorted values: all but `cut` at each end, or, with the mean of
 /// those for a centre, the `keep` nearest to it. Bulyan: of those elected among n rows.

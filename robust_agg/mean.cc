@@ -6,7 +6,18 @@
 
 namespace muster::robust {
 
-bool reads_norms(const Rule& rule) { return std::holds_alternative<ClippedMean>(rule); }
+bool reads_norms(const Rule& rule) {
+  switch (shape_of(rule)) {
+    case Shape::kRow:
+      return std::holds_alternative<ClippedMean>(rule);
+    case Shape::kCoordinate:
+      return false;
+    case Shape::kPasses:
+    case Shape::kGram:
+      return true;
+  }
+  return true;
+}
 
 double row_factor(const Rule& rule, double norm) {
   const auto* clipped = std::get_if<ClippedMean>(&rule);

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
+#include <string>
 
 #include "base/limits.h"
 #include "robust_agg/rule.h"
@@ -52,7 +54,7 @@ class Reader {
       : rule_(rule), parameters_(parameters) {}
 
   Result<FaultBound> fault_bound() {
-    asked_f_ = true;
+    asked_.insert({"f", "byzantine_share"});
     const auto& f = parameters_.f;
     const auto& share = parameters_.byzantine_share;
     if (f.has_value() == share.has_value())
@@ -69,29 +71,29 @@ class Reader {
   }
 
   Result<double> clip_norm() {
-    asked_clip_norm_ = true;
+    asked_.insert("clip_norm");
     if (!parameters_.clip_norm) return refuse("needs clip_norm");
     return positive("clip_norm", *parameters_.clip_norm);
   }
 
   Result<double> smoothing() {
-    asked_smoothing_ = true;
+    asked_.insert("smoothing");
     return positive("smoothing", parameters_.smoothing.value_or(GeometricMedian{}.smoothing));
   }
 
   Result<double> tau() {
-    asked_tau_ = true;
+    asked_.insert("tau");
     if (!parameters_.tau) return refuse("needs tau");
     return positive("tau", *parameters_.tau);
   }
 
   Result<double> step() {
-    asked_step_ = true;
+    asked_.insert("step");
     return positive("step", parameters_.step.value_or(SignMajority{}.step));
   }
 
   Result<double> tolerance() {
-    asked_tolerance_ = true;
+    asked_.insert("tolerance");
     const double tolerance = parameters_.tolerance.value_or(0);
     if (!(tolerance >= 0 && tolerance < 1))
       return refuse("tolerance must be in [0, 1), it is " + std::to_string(tolerance));
@@ -99,7 +101,7 @@ class Reader {
   }
 
   Result<std::uint32_t> iterations(std::uint32_t usual) {
-    asked_iterations_ = true;
+    asked_.insert("iterations");
     const std::uint32_t iterations = parameters_.iterations.value_or(usual);
     if (iterations < 1 || iterations > kMaxIterations)
       return refuse("iterations must be in [1, " + std::to_string(kMaxIterations) + "], it is " +
@@ -108,7 +110,7 @@ class Reader {
   }
 
   Result<Start> start(Start usual) {
-    asked_start_ = true;
+    asked_.insert("start");
     const bool takes_mean = usual == Start::kMean;
     if (!parameters_.start) return usual;
     if (*parameters_.start == "zero") return Start::kZero;
@@ -120,7 +122,7 @@ class Reader {
   }
 
   Result<Neighbours> neighbours() {
-    asked_neighbours_ = true;
+    asked_.insert("neighbours");
     const std::string text = parameters_.neighbours.value_or("n-f-2");
     if (text == "n-f-2") return Neighbours::kNMinusFMinus2;
     if (text == "n-f-1") return Neighbours::kNMinusFMinus1;
@@ -129,7 +131,7 @@ class Reader {
   }
 
   Result<Scores> scores() {
-    asked_scores_ = true;
+    asked_.insert("scores");
     const std::string text = parameters_.scores.value_or("exact");
     if (text == "exact") return Scores::kExact;
     if (text == "sketched") return Scores::kSketched;
@@ -138,7 +140,7 @@ class Reader {
   }
 
   Result<std::uint32_t> m() {
-    asked_m_ = true;
+    asked_.insert("m");
     const std::uint32_t m = parameters_.m.value_or(0);
     if (m > limits::kMaxUpdates)
       return refuse("m must be at most " + std::to_string(limits::kMaxUpdates) + ", it is " +
@@ -148,20 +150,14 @@ class Reader {
 
   /// Refuses what no call above asked for: it would be ignored, and its author believes otherwise.
   Status finish() const {
-    const auto& p = parameters_;
-    if (p.clip_norm && !asked_clip_norm_) return refuse("takes no clip_norm");
-    if (p.f && !asked_f_) return refuse("takes no f");
-    // Sharding reads the share too.
-    if (p.byzantine_share && !asked_f_ && !p.shard_size) return refuse("takes no byzantine_share");
-    if (p.m && !asked_m_) return refuse("takes no m");
-    if (p.neighbours && !asked_neighbours_) return refuse("takes no neighbours");
-    if (p.scores && !asked_scores_) return refuse("takes no scores");
-    if (p.smoothing && !asked_smoothing_) return refuse("takes no smoothing");
-    if (p.iterations && !asked_iterations_) return refuse("takes no iterations");
-    if (p.tolerance && !asked_tolerance_) return refuse("takes no tolerance");
-    if (p.start && !asked_start_) return refuse("takes no start");
-    if (p.tau && !asked_tau_) return refuse("takes no tau");
-    if (p.step && !asked_step_) return refuse("takes no step");
+    // Sharding reads its size, and the share as well.
+    std::string unused;
+    for_each_parameter(parameters_, [&](std::string_view key, const auto& value) {
+      const bool sharding =
+          key == "shard_size" || (key == "byzantine_share" && parameters_.shard_size);
+      if (value && !sharding && !asked_.contains(key) && unused.empty()) unused = key;
+    });
+    if (!unused.empty()) return refuse("takes no " + unused);
     return {};
   }
 
@@ -177,10 +173,7 @@ class Reader {
 
   std::string_view rule_;
   const RuleParameters& parameters_;
-  bool asked_clip_norm_ = false, asked_f_ = false, asked_m_ = false, asked_neighbours_ = false;
-  bool asked_scores_ = false;
-  bool asked_smoothing_ = false, asked_iterations_ = false, asked_tolerance_ = false;
-  bool asked_start_ = false, asked_tau_ = false, asked_step_ = false;
+  std::set<std::string_view> asked_;
 };
 
 Result<Rule> read(std::string_view name, Reader& reader) {

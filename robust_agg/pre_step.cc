@@ -5,18 +5,11 @@
 #include <cmath>
 
 #include "base/bytes.h"
-#include "base/check.h"
 #include "base/limits.h"
+#include "robust_agg/text.h"
 
 namespace muster::robust {
 namespace {
-
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
-template <class... Cases>
-Overloaded(Cases...) -> Overloaded<Cases...>;
 
 Status refuse(const std::string& why) { return Status(Code::kInvalid, "pre_step", why); }
 
@@ -122,18 +115,6 @@ int place_of(const PreStep& step) {
 bool sees_rows_together(const Rule& rule) {
   return !uses_trusted(rule) && !std::holds_alternative<Cge>(rule) &&
          !std::holds_alternative<Caf>(rule) && !std::holds_alternative<SignMajority>(rule);
-}
-
-std::string number_text(double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-  MUSTER_CHECK(error == std::errc());
-  return {text, end};
-}
-
-std::string bound_text(const FaultBound& bound) {
-  if (bound.count) return std::string("f=").append(std::to_string(*bound.count));
-  return std::string("byzantine_share=").append(number_text(bound.share));
 }
 
 }  // namespace

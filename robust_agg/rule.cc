@@ -1,34 +1,13 @@
 #include "robust_agg/rule.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
-#include "base/check.h"
 #include "base/limits.h"
+#include "robust_agg/text.h"
 
 namespace muster::robust {
 namespace {
-
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
-template <class... Cases>
-Overloaded(Cases...) -> Overloaded<Cases...>;
-
-/// The shortest text that reads back as the same number.
-std::string number(double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-  MUSTER_CHECK(error == std::errc());
-  return {text, end};
-}
-
-std::string bound_text(const FaultBound& bound) {
-  return bound.count ? "f=" + std::to_string(*bound.count)
-                     : "byzantine_share=" + number(bound.share);
-}
 
 std::string neighbours_text(Neighbours neighbours) {
   return neighbours == Neighbours::kNMinusFMinus2 ? "n-f-2" : "n-f-1";
@@ -253,7 +232,7 @@ std::string to_string(const Rule& rule) {
   const std::string parameters = std::visit(
       Overloaded{
           [](const Mean&) { return std::string(); }, [](const Median&) { return std::string(); },
-          [](const ClippedMean& clipped) { return "clip_norm=" + number(clipped.clip_norm); },
+          [](const ClippedMean& clipped) { return "clip_norm=" + number_text(clipped.clip_norm); },
           [](const TrimmedMean& trimmed) { return bound_text(trimmed.f); },
           [](const Krum& krum) {
             return bound_text(krum.f) + ", neighbours=" + neighbours_text(krum.neighbours) +
@@ -265,13 +244,13 @@ std::string to_string(const Rule& rule) {
                    ", neighbours=" + neighbours_text(krum.neighbours) + scores_text(krum.scores);
           },
           [](const GeometricMedian& median) {
-            return "smoothing=" + number(median.smoothing) +
+            return "smoothing=" + number_text(median.smoothing) +
                    ", iterations=" + std::to_string(median.iterations) +
-                   ", tolerance=" + number(median.tolerance) +
+                   ", tolerance=" + number_text(median.tolerance) +
                    ", start=" + start_text(median.start);
           },
           [](const CentredClipping& clipping) {
-            return "tau=" + number(clipping.tau) +
+            return "tau=" + number_text(clipping.tau) +
                    ", iterations=" + std::to_string(clipping.iterations) +
                    ", start=" + start_text(clipping.start);
           },
@@ -279,7 +258,7 @@ std::string to_string(const Rule& rule) {
           [](const Caf& caf) { return bound_text(caf.f); },
           [](const FlTrust&) { return std::string(); },
           [](const Monna& monna) { return bound_text(monna.f); },
-          [](const SignMajority& majority) { return "step=" + number(majority.step); },
+          [](const SignMajority& majority) { return "step=" + number_text(majority.step); },
           [](const Meamed& meamed) { return bound_text(meamed.f); },
           [](const Phocas& phocas) { return bound_text(phocas.f); },
           [](const Bulyan& bulyan) { return bound_text(bulyan.f); },

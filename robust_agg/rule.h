@@ -170,6 +170,23 @@ struct RuleParameters {
   std::optional<double> step = {};
   std::optional<std::uint32_t> shard_size = {};  ///< for parse_sharding() (shard.h)
 };
+/// visit(key, value) for every parameter, in the order people write them.
+template <class Parameters, class Visit>
+void for_each_parameter(Parameters& parameters, Visit&& visit) {
+  visit("clip_norm", parameters.clip_norm);
+  visit("f", parameters.f);
+  visit("byzantine_share", parameters.byzantine_share);
+  visit("m", parameters.m);
+  visit("neighbours", parameters.neighbours);
+  visit("scores", parameters.scores);
+  visit("smoothing", parameters.smoothing);
+  visit("iterations", parameters.iterations);
+  visit("tolerance", parameters.tolerance);
+  visit("start", parameters.start);
+  visit("tau", parameters.tau);
+  visit("step", parameters.step);
+  visit("shard_size", parameters.shard_size);
+}
 /// "rule_unknown" (with the nearest spelling), "rule_parameter" or the rule.
 Result<Rule> parse_rule(std::string_view name, const RuleParameters& parameters);
 /// One line for people and for the terms hash: "trimmed_mean(byzantine_share=0.2)".

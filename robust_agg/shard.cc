@@ -1,7 +1,6 @@
 #include "robust_agg/shard.h"
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 
 #include "base/bytes.h"
@@ -9,16 +8,10 @@
 #include "base/limits.h"
 #include "robust_agg/buffer.h"
 #include "robust_agg/execution.h"
+#include "robust_agg/text.h"
 
 namespace muster::robust {
 namespace {
-
-std::string number(double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-  MUSTER_CHECK(error == std::errc());
-  return {text, end};
-}
 
 /// Some rows of a cohort as a cohort.
 class Part final : public Cohort {
@@ -185,8 +178,8 @@ Result<std::optional<Sharding>> parse_sharding(const Rule& rule, const RuleParam
 
 std::string to_string(const Sharding& sharding) {
   return "in shards of " + std::to_string(sharding.size) +
-         ", byzantine_share=" + number(sharding.byzantine_share) +
-         ", failure=" + number(sharding.failure);
+         ", byzantine_share=" + number_text(sharding.byzantine_share) +
+         ", failure=" + number_text(sharding.failure);
 }
 
 Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
@@ -231,7 +224,7 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
                    std::to_string(shards.smallest) + " to " + std::to_string(shards.largest) +
                    " updates, at most " + std::to_string(shards.f) +
                    " faulty in each but for a probability of " +
-                   number(plan.request.sharding->failure) + "; the first: " + first;
+                   number_text(plan.request.sharding->failure) + "; the first: " + first;
   return outcome;
 }
 

@@ -1,6 +1,7 @@
 #include "server/config_rule.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/check.h"
 #include "base/limits.h"
@@ -52,32 +53,18 @@ void read_rule(Section& section, TaskConfig& task) {
   section.texts("pre_steps", task.pre_steps);
   section.choice("invalid_updates", task.invalid_updates, {"reject", "zero"});
   section.text("trusted_device", task.trusted_device);
-  auto& parameters = task.rule_parameters;
-  const auto number = [&](std::string_view key, std::optional<double>& target) {
-    double value = 0;
-    if (section.number(key, value)) target = value;
-  };
-  const auto count = [&](std::string_view key, std::optional<std::uint32_t>& target) {
-    std::uint32_t value = 0;
-    if (section.integer(key, value, 0, limits::kMaxUpdates)) target = value;
-  };
-  const auto text = [&](std::string_view key, std::optional<std::string>& target) {
-    std::string value;
-    if (section.text(key, value)) target = value;
-  };
-  number("clip_norm", parameters.clip_norm);
-  count("f", parameters.f);
-  number("byzantine_share", parameters.byzantine_share);
-  count("m", parameters.m);
-  text("neighbours", parameters.neighbours);
-  text("scores", parameters.scores);
-  number("smoothing", parameters.smoothing);
-  count("iterations", parameters.iterations);
-  number("tolerance", parameters.tolerance);
-  text("start", parameters.start);
-  number("tau", parameters.tau);
-  number("step", parameters.step);
-  count("shard_size", parameters.shard_size);
+  robust::for_each_parameter(task.rule_parameters,
+                             [&]<class T>(std::string_view key, std::optional<T>& target) {
+                               T value{};
+                               bool given = false;
+                               if constexpr (std::is_same_v<T, double>)
+                                 given = section.number(key, value);
+                               if constexpr (std::is_same_v<T, std::string>)
+                                 given = section.text(key, value);
+                               if constexpr (std::is_same_v<T, std::uint32_t>)
+                                 given = section.integer(key, value, 0, limits::kMaxUpdates);
+                               if (given) target = value;
+                             });
 }
 
 Result<RuleChoice> choose_rule(const TaskConfig& task) {
@@ -103,10 +90,11 @@ std::string rule_terms(const TaskConfig& task) {
 }
 
 void check_rule(Section& section, const TaskConfig& task, std::optional<ChunkFormat> format) {
-  if (!section.sound({"rule", "pre_steps", "clip_norm", "f", "byzantine_share", "m", "neighbours",
-                      "scores", "smoothing", "iterations", "tolerance", "start", "tau", "step",
-                      "shard_size"}))
-    return;
+  bool sound = section.sound({"rule", "pre_steps"});
+  robust::for_each_parameter(task.rule_parameters, [&](std::string_view key, const auto&) {
+    sound = sound && section.sound({key});
+  });
+  if (!sound) return;
   const auto choice = choose_rule(task);
   if (!choice.ok()) {
     const std::string_view reason = choice.status().reason();
@@ -130,29 +118,15 @@ void write_rule(Writer& writer, const TaskConfig& task) {
   if (!task.pre_steps.empty()) writer.texts("pre_steps", task.pre_steps);
   writer.text("invalid_updates", task.invalid_updates);
   if (!task.trusted_device.empty()) writer.text("trusted_device", task.trusted_device);
-  const auto& parameters = task.rule_parameters;
-  const auto number = [&](std::string_view key, const std::optional<double>& value) {
-    if (value) writer.number(key, *value);
-  };
-  const auto count = [&](std::string_view key, const std::optional<std::uint32_t>& value) {
-    if (value) writer.whole(key, *value);
-  };
-  const auto text = [&](std::string_view key, const std::optional<std::string>& value) {
-    if (value) writer.text(key, *value);
-  };
-  number("clip_norm", parameters.clip_norm);
-  count("f", parameters.f);
-  number("byzantine_share", parameters.byzantine_share);
-  count("m", parameters.m);
-  text("neighbours", parameters.neighbours);
-  text("scores", parameters.scores);
-  number("smoothing", parameters.smoothing);
-  count("iterations", parameters.iterations);
-  number("tolerance", parameters.tolerance);
-  text("start", parameters.start);
-  number("tau", parameters.tau);
-  number("step", parameters.step);
-  count("shard_size", parameters.shard_size);
+  robust::for_each_parameter(task.rule_parameters,
+                             [&]<class T>(std::string_view key, const std::optional<T>& value) {
+                               if (!value) return;
+                               if constexpr (std::is_same_v<T, double>) writer.number(key, *value);
+                               if constexpr (std::is_same_v<T, std::string>)
+                                 writer.text(key, *value);
+                               if constexpr (std::is_same_v<T, std::uint32_t>)
+                                 writer.whole(key, *value);
+                             });
 }
 
 }  // namespace muster::server
