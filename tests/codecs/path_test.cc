@@ -153,6 +153,22 @@ TEST(CodecPath, TheMeanIsTheMeanOfWhatPayloadsSay) {
   }
 }
 
+/// take(chunks) for every update of a fleet, as a server folds them when they are whole.
+template <class Take>
+void for_each_update(const Fleet& fleet, ChunkFormat format, Take&& take) {
+  for (const auto& update : fleet.updates) {
+    std::vector<std::vector<std::byte>> payloads = update.chunks;
+    std::vector<const std::byte*> rows(payloads.size());
+    std::vector<kernels::Codes> chunks;
+    for (std::size_t c = 0; c < payloads.size(); ++c) {
+      payloads[c].resize(payload_bytes(format, fleet.d(c)));
+      rows[c] = payloads[c].data();
+      chunks.push_back({format, fleet.d(c), {&rows[c], 1}, exponents_of(fleet.assignment, c)});
+    }
+    take(chunks);
+  }
+}
+
 TEST(CodecPath, RowsFoldedOneByOneGiveTheSameSums) {
   const auto backend = backend_at(kernels::detect_cpu_level(), 1);
   for (const ChunkFormat format : formats()) {
@@ -164,17 +180,9 @@ TEST(CodecPath, RowsFoldedOneByOneGiveTheSameSums) {
     ASSERT_TRUE(robust::aggregate(plan, *backend, cohort, together.data()).ok());
     std::vector<float> decoded(plan.decoded_bytes / sizeof(float));
     robust::RowFold fold(*backend, plan, folded.data(), decoded.data());
-    for (const auto& update : fleet.updates) {
-      std::vector<std::vector<std::byte>> payloads = update.chunks;
-      std::vector<const std::byte*> rows(payloads.size());
-      std::vector<kernels::Codes> chunks;
-      for (std::size_t c = 0; c < payloads.size(); ++c) {
-        payloads[c].resize(payload_bytes(format, fleet.d(c)));
-        rows[c] = payloads[c].data();
-        chunks.push_back({format, fleet.d(c), {&rows[c], 1}, exponents_of(fleet.assignment, c)});
-      }
+    for_each_update(fleet, format, [&](std::span<const kernels::Codes> chunks) {
       EXPECT_TRUE(fold.add(chunks, 1).valid);
-    }
+    });
     ASSERT_TRUE(std::move(fold).finish().ok());
     EXPECT_EQ(folded, together);
   }
@@ -247,17 +255,9 @@ TEST(CodecPath, SketchedKrumSelectsWhatKrumSelects) {
 
     robust::SketchFold fold = robust::SketchFold::create(*backend, plan, {1, 2}).value();
     std::vector<std::uint32_t> indices;
-    for (const auto& update : fleet.updates) {
-      std::vector<std::vector<std::byte>> payloads = update.chunks;
-      std::vector<const std::byte*> rows(payloads.size());
-      std::vector<kernels::Codes> chunks;
-      for (std::size_t c = 0; c < payloads.size(); ++c) {
-        payloads[c].resize(payload_bytes(format, fleet.d(c)));
-        rows[c] = payloads[c].data();
-        chunks.push_back({format, fleet.d(c), {&rows[c], 1}, exponents_of(fleet.assignment, c)});
-      }
+    for_each_update(fleet, format, [&](std::span<const kernels::Codes> chunks) {
       indices.push_back(fold.add(chunks).index);
-    }
+    });
     const robust::SketchedCohort sketched{&fold, indices};
     ASSERT_TRUE(robust::aggregate(plan, *backend, cohort, folded.data(), nullptr, &sketched).ok());
     EXPECT_EQ(folded, expected);
