@@ -304,6 +304,11 @@ class Backend {
 
   /// Scratch a call may need at most, for the planner: bytes for a chunk of d coordinates, n rows.
   virtual std::size_t scratch_bytes(std::size_t n, std::size_t d) const = 0;
+  /// What kept_sum() or window_sum() may need beyond that; most rules call neither.
+  virtual std::size_t kept_sum_scratch_bytes(std::size_t /*n*/, std::size_t /*d*/) const {
+    return 0;
+  }
+  virtual std::size_t window_sum_scratch_bytes(std::size_t /*n*/) const { return 0; }
 };
 
 /// Instruction set of the CPU backend. All give equal bits.

@@ -128,6 +128,16 @@ Result<kernels::Codes> Cohort::chunk_of(std::uint32_t index, std::span<const std
   return codes;
 }
 
+SketchKey Cohort::sketch_key() const {
+  SketchKey key;
+  for (const std::uint64_t rank : ranks()) {
+    // Sums: the order of rows must not matter.
+    key.low += keyed_word({1, 0}, rank);
+    key.high += keyed_word({2, 0}, rank);
+  }
+  return key;
+}
+
 kernels::Codes ValidRows::take(const kernels::Codes& sent) {
   return as_rules_take(*plan_, *backend_, sent, decoded_ ? decoded_->as<float>() : nullptr,
                        decoded_addresses_);
@@ -199,6 +209,24 @@ Status run_plain(const Execution& run, Outcome& outcome) {
   return {};
 }
 
+/// A cohort folded at the close.
+struct Folded {
+  SketchFold fold;
+  std::vector<std::uint32_t> indices;
+};
+
+Result<Folded> fold_cohort(const Plan& plan, kernels::Backend& backend, Cohort& cohort) {
+  MUSTER_ASSIGN(SketchFold fold,
+                SketchFold::create(backend, plan, cohort.sketch_key(), cohort.size()));
+  Folded folded{std::move(fold), {}};
+  for (std::uint32_t row = 0; row < cohort.size(); ++row) {
+    const auto chunk = [&](std::uint32_t c) { return cohort.chunk_of(c, {&row, 1}); };
+    MUSTER_ASSIGN(const SketchFold::Added added, folded.fold.add(chunk));
+    folded.indices.push_back(added.index);
+  }
+  return folded;
+}
+
 }  // namespace
 
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
@@ -210,7 +238,16 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
   MUSTER_CHECK_OP(cohort.weights().size(), ==, std::size_t{cohort.size()});
   MUSTER_CHECK_OP(cohort.ranks().size(), ==, std::size_t{cohort.size()});
   const Rule& rule = plan.request.rule;
-  if (sketched != nullptr && !uses_sketches(rule)) sketched = nullptr;
+  std::optional<Folded> folded;
+  SketchedCohort own;
+  if (!uses_sketches(rule)) {
+    sketched = nullptr;
+  } else if (sketched == nullptr) {
+    MUSTER_ASSIGN(Folded made, fold_cohort(plan, backend, cohort));
+    folded.emplace(std::move(made));
+    own = {&folded->fold, folded->indices};
+    sketched = &own;
+  }
   MUSTER_ASSIGN(ValidRows rows, sketched != nullptr
                                     ? ValidRows::from(*sketched, plan, backend, cohort)
                                     : ValidRows::inspect(plan, backend, cohort));

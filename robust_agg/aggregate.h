@@ -90,6 +90,9 @@ class Cohort {
   /// disk only these should be read: sharding asks for no more than Plan::rows_at_once() of them.
   /// Unless overridden, picks from chunk().
   virtual Result<kernels::Codes> chunk_of(std::uint32_t index, std::span<const std::uint32_t> rows);
+  /// Secret of this round's sketches, for rules with sketched scores: that of the SketchFold, where
+  /// there is one. Unless overridden it is made of the ranks, which no device knows either.
+  virtual SketchKey sketch_key() const;
   /// Row of the task's trusted device; none if there is no such device or its update is missing.
   virtual std::optional<std::uint32_t> trusted() const { return std::nullopt; }
 
@@ -109,7 +112,7 @@ class Cohort {
 /// release. Rules with uses_trusted() refuse with "trusted_missing" or "trusted_invalid".
 ///
 /// `sketched`: for rules with sketched scores, what a SketchFold learnt while the updates came;
-/// then the close reads only what it must.
+/// then the close reads only what it must. The result is the same without.
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
                           std::int64_t* sum, const float* previous = nullptr,
                           const SketchedCohort* sketched = nullptr);

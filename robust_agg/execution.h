@@ -82,7 +82,7 @@ struct Execution {
   std::uint32_t f;
   std::int64_t* sum;
   const float* previous = nullptr;           ///< null: the zero vector
-  const SketchedCohort* sketched = nullptr;  ///< null: nothing was sketched on arrival
+  const SketchedCohort* sketched = nullptr;  ///< null: the rule does not use sketches
 };
 
 /// Waits until the rows and host arrays of the jobs queued so far may change.

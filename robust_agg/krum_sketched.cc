@@ -16,45 +16,12 @@ namespace {
 /// cover rows that share lanes (sketch.h) and the choice of neighbours by estimates.
 constexpr double kDeviations = 8;
 
-/// Makes sketches of the valid rows in one pass over the cohort, under a key made of their ranks,
-/// which no device knows.
-Result<SketchStore> sketch_rows(const Execution& run) {
-  SketchKey key;
-  for (std::uint32_t i = 0; i < run.rows.n(); ++i) {
-    // Sums: the order of rows must not matter.
-    key.low += keyed_word({1, 0}, run.rows.rank(i));
-    key.high += keyed_word({2, 0}, run.rows.rank(i));
-  }
-  MUSTER_ASSIGN(const SketchPattern pattern, SketchPattern::create(run.backend, run.plan, key));
-  MUSTER_ASSIGN(SketchStore store, SketchStore::create(run.backend, run.rows.n()));
-  MUSTER_ASSIGN(const ScopedBuffer sums,
-                ScopedBuffer::allocate(
-                    run.backend, std::size_t{run.rows.n()} * kSketchCells * sizeof(std::int64_t)));
-  for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
-    MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
-    run.backend.sketch(pattern.job(c, codes, sums.as<std::int64_t>()), kernels::Stream::kCompute);
-    finish_jobs(run.backend);
-  }
-  for (std::uint32_t i = 0; i < run.rows.n(); ++i)
-    store.add(sums.as<std::int64_t>() + std::size_t{i} * kSketchCells,
-              sketch_unit_bits(run.plan.request.value_bound));
-  return store;
-}
-
 Result<HostMatrix> gram_of_sketches(const Execution& run) {
   const std::size_t n = run.rows.n();
   MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(run.backend, n * n * sizeof(double)));
-  std::optional<SketchStore> own;
-  if (run.sketched == nullptr) {
-    MUSTER_ASSIGN(SketchStore made, sketch_rows(run));
-    own.emplace(std::move(made));
-  }
   std::vector<const std::byte*> rows;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    const SketchedCohort* sketched = run.sketched;
-    rows.push_back(own ? own->row(i)
-                       : sketched->fold->sketch(sketched->indices[run.rows.positions()[i]]));
-  }
+  for (const std::uint32_t position : run.rows.positions())
+    rows.push_back(run.sketched->fold->sketch(run.sketched->indices[position]));
   run.backend.gram({{kSketchFormat, kSketchCells, rows, {}}, nullptr, buffer.as<double>()},
                    kernels::Stream::kCompute);
   return host_matrix(run.backend, std::move(buffer), n * n);

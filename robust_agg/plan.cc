@@ -130,6 +130,15 @@ bool needs_chunk_sum(const Rule& rule) {
   return std::holds_alternative<CentredClipping>(rule) || std::holds_alternative<FlTrust>(rule);
 }
 
+/// Rules that end in sums around a centre, or of rows that are mixed a tile at a time.
+bool sums_windows(const PlanRequest& request) {
+  const Rule& rule = request.rule;
+  const bool mixed = !request.pre_steps.empty() &&
+                     (std::holds_alternative<Mean>(rule) || shape_of(rule) == Shape::kCoordinate);
+  return mixed || std::holds_alternative<Bulyan>(rule) || std::holds_alternative<Meamed>(rule) ||
+         std::holds_alternative<Phocas>(rule);
+}
+
 /// Rules that may take a second Gram matrix, around a centre.
 bool looks_around_a_centre(const PlanRequest& request) {
   const bool krum =
@@ -169,6 +178,13 @@ void choose_counting(Plan& plan) {
   if (!plan.counting) plan.counter_bytes = 0;
 }
 
+/// What jobs that order the values of a coordinate need beside other scratch.
+std::size_t ordering_scratch(const Plan& plan, const kernels::Backend& backend) {
+  if (sums_windows(plan.request)) return backend.window_sum_scratch_bytes(plan.rows_at_once());
+  if (shape_of(plan.request.rule) != Shape::kCoordinate || plan.counting) return 0;
+  return backend.kept_sum_scratch_bytes(plan.rows_at_once(), plan.rule_chunk);
+}
+
 /// What the task keeps in backend memory besides codes.
 std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& backend) {
   const PlanRequest& request = plan.request;
@@ -202,11 +218,10 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
   if (looks_around_a_centre(request))
     memory.push_back({"centre", (sizeof(std::int64_t) + sizeof(float)) * plan.rule_chunk});
   if (uses_sketches(request.rule)) {
-    const std::size_t sums = n * kSketchCells * sizeof(std::int64_t);
-    memory.push_back({"sketches", SketchStore::bytes(request.max_updates) + sums});
-    memory.push_back({"sketch signs and places", SketchPattern::bytes(plan)});
     memory.push_back({"rows measured again", sizeof(double) * n * std::min(n, kMostMeasured)});
   }
+  if (const std::size_t bytes = ordering_scratch(plan, backend); bytes > 0)
+    memory.push_back({"scratch of order statistics", bytes});
   memory.push_back({"scratch", backend.scratch_bytes(n, plan.rule_chunk)});
   return memory;
 }
@@ -215,6 +230,22 @@ std::size_t total(const std::vector<MemoryItem>& memory) {
   std::size_t bytes = 0;
   for (const MemoryItem& item : memory) bytes += item.bytes;
   return bytes;
+}
+
+/// Sketches of all updates while they arrive, or of one shard after the other at the close, where
+/// only that fits.
+void place_sketches(Plan& plan) {
+  const PlanRequest& request = plan.request;
+  if (!uses_sketches(request.rule)) return;
+  const std::size_t one_chunk = std::size_t{plan.rows_at_once()} * plan.row_pitch;
+  const std::size_t all = SketchFold::bytes(plan, request.max_updates);
+  plan.sketched_on_arrival = !request.sharding || request.memory_budget == 0 ||
+                             total(plan.memory) + one_chunk + all <= request.memory_budget;
+  if (plan.sketched_on_arrival)
+    plan.memory.push_back({"sketches made on arrival", all});
+  else
+    plan.memory.push_back(
+        {"sketches of a shard made at the close", SketchFold::bytes(plan, plan.rows_at_once())});
 }
 
 Status place_codes(Plan& plan) {
@@ -297,6 +328,7 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
                       std::to_string(plan.grid_bits) + ", the coarsest allowed is 2^-" +
                       std::to_string(kLeastGridBits) + ": lower one of the three");
   plan.memory = fixed_memory(plan, backend);
+  place_sketches(plan);
   MUSTER_TRY(place_codes(plan));
   return plan;
 }

@@ -60,6 +60,9 @@ struct Plan {
       false;  ///< codes of all updates stay in backend memory; else re-read from the spool
   std::size_t decoded_pitch = 0;  ///< EDEN, TOPK: f32 of a decoded chunk of one row; else 0
   std::size_t decoded_bytes = 0;  ///< of one update (streaming), or one chunk of all updates
+  /// Sketched scores: a SketchFold of max_updates is to be kept while updates arrive. False where
+  /// the budget holds those of one shard only: aggregate() then makes them shard by shard.
+  bool sketched_on_arrival = false;
   std::vector<MemoryItem> memory;
   std::size_t peak_bytes = 0;
   /// Rows whose codes a cohort must be able to show together: a shard, or all.

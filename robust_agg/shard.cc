@@ -16,7 +16,8 @@ namespace {
 /// Some rows of a cohort as a cohort.
 class Part final : public Cohort {
  public:
-  Part(Cohort& whole, std::vector<std::uint32_t> rows) : whole_(whole), rows_(std::move(rows)) {
+  Part(Cohort& whole, std::vector<std::uint32_t> rows, SketchKey key)
+      : whole_(whole), rows_(std::move(rows)), key_(key) {
     for (const std::uint32_t row : rows_) {
       weights_.push_back(whole.weights()[row]);
       ranks_.push_back(whole.ranks()[row]);
@@ -34,11 +35,13 @@ class Part final : public Cohort {
     for (const std::uint32_t row : rows) wanted_.push_back(rows_[row]);
     return whole_.chunk_of(index, wanted_);
   }
+  SketchKey sketch_key() const override { return key_; }
   std::uint32_t row(std::uint32_t position) const { return rows_[position]; }
 
  private:
   Cohort& whole_;
   const std::vector<std::uint32_t> rows_;
+  const SketchKey key_;
   std::vector<std::uint32_t> weights_;
   std::vector<std::uint64_t> ranks_;
   std::vector<std::uint32_t> wanted_;
@@ -199,8 +202,9 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
   Outcome outcome;
   std::string first;
   const std::vector<std::uint32_t> order = by_rank(cohort);
+  const SketchKey key = uses_sketches(plan.request.rule) ? cohort.sketch_key() : SketchKey();
   for (std::uint32_t shard = 0; shard < shards.count; ++shard) {
-    Part part(cohort, shard_rows(order, shard, shards.count));
+    Part part(cohort, shard_rows(order, shard, shards.count), key);
     if (shard > 0)
       backend.fill_zero(part_sum.data(), d * sizeof(std::int64_t), kernels::Stream::kCompute);
     const std::vector<std::uint32_t> indices = sketches_of(part, sketched);

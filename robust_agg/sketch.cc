@@ -16,6 +16,8 @@ constexpr std::size_t kScaleBlock = std::size_t{1} << kSketchFormat.log2_block;
 constexpr std::size_t kScales = kSketchCells / kScaleBlock;
 constexpr std::size_t kRowBytes = kScales * sizeof(float) + kSketchCells;
 static_assert(kRowBytes % 64 == 0);
+/// Of the update that is being added.
+constexpr std::size_t kSumBytes = kSketchCells * sizeof(std::int64_t);
 
 std::size_t blocks_of_chunk_of(const Plan& plan) {
   return divide_up<std::size_t>(plan.rule_chunk, kernels::kSketchBlock);
@@ -148,31 +150,32 @@ const std::byte* SketchStore::row(std::uint32_t index) const {
   return buffer_.data() + index * kRowBytes;
 }
 
-Result<SketchFold> SketchFold::create(kernels::Backend& backend, const Plan& plan, SketchKey key) {
+Result<SketchFold> SketchFold::create(kernels::Backend& backend, const Plan& plan, SketchKey key,
+                                      std::uint32_t capacity) {
   MUSTER_ASSIGN(SketchPattern pattern, SketchPattern::create(backend, plan, key));
-  MUSTER_ASSIGN(SketchStore store, SketchStore::create(backend, plan.request.max_updates));
-  MUSTER_ASSIGN(ScopedBuffer sums,
-                ScopedBuffer::allocate(backend, kSketchCells * sizeof(std::int64_t)));
-  std::optional<ScopedBuffer> decoded;
-  if (plan.decoded_pitch > 0) {
-    MUSTER_ASSIGN(ScopedBuffer buffer,
-                  ScopedBuffer::allocate(backend, plan.decoded_pitch * sizeof(float)));
-    decoded.emplace(std::move(buffer));
-  }
+  MUSTER_ASSIGN(SketchStore store, SketchStore::create(backend, capacity));
+  MUSTER_ASSIGN(ScopedBuffer sums, ScopedBuffer::allocate(backend, kSumBytes));
+  MUSTER_ASSIGN(ScopedBuffer decoded,
+                ScopedBuffer::allocate(backend, plan.decoded_pitch * sizeof(float)));
   return SketchFold(backend, plan, std::move(pattern), std::move(store), std::move(sums),
                     std::move(decoded));
 }
 
-SketchFold::Added SketchFold::add(std::span<const kernels::Codes> chunks) {
-  MUSTER_CHECK_OP(chunks.size(), ==, plan_->chunk_count);
+std::size_t SketchFold::bytes(const Plan& plan, std::uint32_t capacity) {
+  return SketchStore::bytes(capacity) + SketchPattern::bytes(plan) + kSumBytes +
+         plan.decoded_pitch * sizeof(float);
+}
+
+Result<SketchFold::Added> SketchFold::add(const Chunks& chunk_of) {
   Added added;
   double squared_norm = 0;
-  backend_->fill_zero(sums_.data(), kSketchCells * sizeof(std::int64_t), kernels::Stream::kCompute);
+  backend_->fill_zero(sums_.data(), kSumBytes, kernels::Stream::kCompute);
   for (std::uint32_t c = 0; c < plan_->chunk_count; ++c) {
-    MUSTER_CHECK_OP(chunks[c].d, ==, model_chunk_length(*plan_, c));
-    MUSTER_CHECK_OP(chunks[c].n(), ==, std::size_t{1});
-    const kernels::Codes codes = as_rules_take(
-        *plan_, *backend_, chunks[c], decoded_ ? decoded_->as<float>() : nullptr, decoded_address_);
+    MUSTER_ASSIGN(const kernels::Codes sent, chunk_of(c));
+    MUSTER_CHECK_OP(sent.d, ==, model_chunk_length(*plan_, c));
+    MUSTER_CHECK_OP(sent.n(), ==, std::size_t{1});
+    const kernels::Codes codes =
+        as_rules_take(*plan_, *backend_, sent, decoded_.as<float>(), decoded_address_);
     kernels::RowSummary summary;
     backend_->inspect({codes, plan_->request.value_bound, {&summary, 1}},
                       kernels::Stream::kCompute);
@@ -180,12 +183,11 @@ SketchFold::Added SketchFold::add(std::span<const kernels::Codes> chunks) {
     added.non_finite += summary.non_finite;
     added.out_of_bound += summary.out_of_bound;
     backend_->sketch(pattern_.job(c, codes, sums_.as<std::int64_t>()), kernels::Stream::kCompute);
+    finish_jobs(*backend_);
   }
   added.norm = std::sqrt(squared_norm);
   added.valid = added.non_finite == 0 && added.out_of_bound == 0;
-  if (!added.valid)
-    backend_->fill_zero(sums_.data(), kSketchCells * sizeof(std::int64_t),
-                        kernels::Stream::kCompute);
+  if (!added.valid) backend_->fill_zero(sums_.data(), kSumBytes, kernels::Stream::kCompute);
   added.index = store_.add(sums_.as<std::int64_t>(), sketch_unit_bits(plan_->request.value_bound));
   squared_norms_.push_back(added.valid ? squared_norm : 0);
   valid_.push_back(added.valid);

@@ -10,7 +10,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -77,11 +77,15 @@ int sketch_unit_bits(float value_bound);
 
 /// Sketches complete updates while others still arrive, for rules with sketched scores: then the
 /// close reads no codes but those of the rows it must look at closely. One thread. The server gives
-/// aggregate() a SketchedCohort; without one, aggregate() makes the sketches in a pass of its own.
+/// aggregate() a SketchedCohort where the plan says so; without one, aggregate() folds the cohort
+/// itself. Sketches are a function of update and key: it makes no difference but in time.
 class SketchFold {
  public:
-  /// `plan` and `backend` must outlive the fold. `key`: from the round secret.
-  static Result<SketchFold> create(kernels::Backend& backend, const Plan& plan, SketchKey key);
+  /// `plan` and `backend` must outlive the fold. `key`: Cohort::sketch_key(). `capacity`: updates,
+  /// at most.
+  static Result<SketchFold> create(kernels::Backend& backend, const Plan& plan, SketchKey key,
+                                   std::uint32_t capacity);
+  static std::size_t bytes(const Plan& plan, std::uint32_t capacity);
 
   struct Added {
     std::uint32_t index = 0;  ///< of the update within this fold: how many were added before
@@ -89,10 +93,15 @@ class SketchFold {
     double norm = 0;
     std::uint32_t non_finite = 0, out_of_bound = 0;
   };
-  /// One update: element c of `chunks` is its only row of chunk c, as it was sent. At most
-  /// max_updates of them. The sketch of an invalid one is zero. The memory of the update may be
-  /// reused when the call returns.
-  Added add(std::span<const kernels::Codes> chunks);
+  /// Chunk c of the update that is added, its only row, as it was sent; valid until the next call.
+  using Chunks = std::function<Result<kernels::Codes>(std::uint32_t)>;
+  /// One update, chunk by chunk. The sketch of an invalid one is zero. Fails with what `chunk_of`
+  /// fails with, and has added nothing then.
+  Result<Added> add(const Chunks& chunk_of);
+  /// One that is all in backend memory.
+  Added add(std::span<const kernels::Codes> chunks) {
+    return add([&](std::uint32_t c) -> Result<kernels::Codes> { return chunks[c]; }).value();
+  }
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(squared_norms_.size()); }
   bool valid(std::uint32_t index) const { return valid_[index]; }
@@ -101,7 +110,7 @@ class SketchFold {
 
  private:
   SketchFold(kernels::Backend& backend, const Plan& plan, SketchPattern pattern, SketchStore store,
-             ScopedBuffer sums, std::optional<ScopedBuffer> decoded)
+             ScopedBuffer sums, ScopedBuffer decoded)
       : backend_(&backend),
         plan_(&plan),
         pattern_(std::move(pattern)),
@@ -114,7 +123,7 @@ class SketchFold {
   SketchPattern pattern_;
   SketchStore store_;
   ScopedBuffer sums_;
-  std::optional<ScopedBuffer> decoded_;  ///< one chunk, where the codec needs it
+  ScopedBuffer decoded_;  ///< one chunk, where the codec needs it
   std::vector<const std::byte*> decoded_address_;
   std::vector<double> squared_norms_;
   std::vector<bool> valid_;

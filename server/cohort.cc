@@ -53,6 +53,12 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
           std::clamp<std::size_t>(builder->parts_.slots.count() / 4 / plan.chunk_count, 1,
                                   plan.counting ? kCountTogether : kFoldTogether);
   }
+  if (plan.sketched_on_arrival) {
+    MUSTER_ASSIGN(
+        robust::SketchFold sketches,
+        robust::SketchFold::create(backend, plan, builder->sketch_key(), plan.request.max_updates));
+    builder->sketches_.emplace(std::move(sketches));
+  }
   builder->updates_.reserve(plan.request.max_updates);
   return builder;
 }
@@ -102,14 +108,19 @@ Result<bool> CohortBuilder::add(const ingest::Arrival& arrival) {
   if (chunk.slot != kNoSlot) ++slots_held_;
   ++update.chunks_here;
   const bool whole = update.chunks_here == parts_.plan.chunk_count;
-  if (parts_.plan.streaming) {
-    if (whole) MUSTER_TRY(enlist(update));
-    // Half-sent updates must not keep the slab from the others: past half of it their codes wait on
-    // disk, where they are anyway.
-    else if (slots_held_ > parts_.slots.count() / 2)
-      give_back(chunk);
+  if (parts_.plan.resident)
+    MUSTER_TRY(load(update, header.chunk, resident_row(header.chunk, update.row)));
+  if (whole && parts_.plan.streaming) {
+    MUSTER_TRY(enlist(update));
+  } else if (whole) {
+    if (sketches_) MUSTER_TRY(sketch(update));
+    for (Chunk& any : update.chunks) give_back(any);
   } else {
-    MUSTER_TRY(keep(update, header.chunk));
+    // Only what is folded or sketched when it is whole waits for the rest. Half-sent updates must
+    // not keep the slab from the others: past half of it their codes wait on disk, where they are
+    // anyway.
+    const bool waits = parts_.plan.streaming || (sketches_ && !parts_.plan.resident);
+    if (!waits || slots_held_ > parts_.slots.count() / 2) give_back(chunk);
   }
   if (whole) ++complete_;
   return whole;
@@ -209,10 +220,28 @@ void CohortBuilder::fold(std::span<Update* const> updates, std::span<const std::
     for (Chunk& chunk : update->chunks) give_back(chunk);
 }
 
-Status CohortBuilder::keep(Update& update, std::uint32_t index) {
-  if (parts_.plan.resident) MUSTER_TRY(load(update, index, resident_row(index, update.row)));
-  give_back(update.chunks[index]);
+/// Chunk by chunk from where the codes are: resident, in a slot, or on disk.
+Status CohortBuilder::sketch(Update& update) {
+  const std::byte* row = nullptr;
+  const auto chunk_of = [&](std::uint32_t c) -> Result<kernels::Codes> {
+    if (parts_.plan.resident) {
+      row = resident_row(c, update.row);
+    } else if (usable_in_slot(update.chunks[c], c)) {
+      row = parts_.slots.bytes(update.chunks[c].slot).data() + kRecordHeaderBytes;
+    } else {
+      MUSTER_TRY(load(update, c, codes_.data));
+      row = codes_.data;
+    }
+    return codes_of(c, {&row, 1});
+  };
+  MUSTER_ASSIGN(const robust::SketchFold::Added added, sketches_->add(chunk_of));
+  update.sketch = added.index;
   return {};
+}
+
+robust::SketchKey CohortBuilder::sketch_key() const {
+  const Hash128 hash = ingest::keyed_hash(parts_.round_secret, as_bytes("sketches"));
+  return {hash.low, hash.high};
 }
 
 std::byte* CohortBuilder::resident_row(std::uint32_t chunk, std::uint32_t row) const {
@@ -246,18 +275,22 @@ std::vector<UpdateId> CohortBuilder::complete_ids() const {
 /// The sealed set, rows in ascending order of update id.
 class CohortBuilder::Sealed final : public robust::Cohort {
  public:
-  Sealed(CohortBuilder& builder, std::vector<const Update*> updates,
-         const ingest::NodeSecret& round_secret)
+  Sealed(CohortBuilder& builder, std::vector<const Update*> updates)
       : builder_(builder), updates_(std::move(updates)), all_(updates_.size()) {
     std::iota(all_.begin(), all_.end(), 0u);
+    const ingest::NodeSecret& secret = builder.parts_.round_secret;
     for (const Update* update : updates_) {
       weights_.push_back(update->weight);
-      ranks_.push_back(ingest::keyed_hash(round_secret, object_bytes(update->device)).low);
+      ranks_.push_back(ingest::keyed_hash(secret, object_bytes(update->device)).low);
+      sketches_.push_back(update->sketch);
     }
   }
   std::uint32_t size() const override { return static_cast<std::uint32_t>(updates_.size()); }
   std::span<const std::uint32_t> weights() const override { return weights_; }
   std::span<const std::uint64_t> ranks() const override { return ranks_; }
+  robust::SketchKey sketch_key() const override { return builder_.sketch_key(); }
+  /// Which sketch is which row's.
+  std::span<const std::uint32_t> sketches() const { return sketches_; }
   std::optional<std::uint32_t> trusted() const override {
     for (std::uint32_t row = 0; row < size(); ++row)
       if (updates_[row]->device == builder_.parts_.trusted) return row;
@@ -288,10 +321,10 @@ class CohortBuilder::Sealed final : public robust::Cohort {
   std::vector<const std::byte*> addresses_;
   std::vector<std::uint32_t> weights_;
   std::vector<std::uint64_t> ranks_;
+  std::vector<std::uint32_t> sketches_;
 };
 
 Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const UpdateId> sealed,
-                                                           const ingest::NodeSecret& round_secret,
                                                            std::uint64_t codec_seed,
                                                            std::span<const float> previous) {
   std::vector<const Update*> updates;
@@ -316,13 +349,14 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
                     "more updates are whole than were sealed");
     MUSTER_ASSIGN(result.outcome, (*std::move(fold_)).finish());
   } else {
-    Sealed cohort(*this, std::move(updates), round_secret);
+    Sealed cohort(*this, std::move(updates));
+    const robust::SketchedCohort sketched{sketches_ ? &*sketches_ : nullptr, cohort.sketches()};
     const bool begins_there = previous_.data != nullptr && !previous.empty();
     if (begins_there)
       parts_.backend.upload(previous_.data, std::as_bytes(previous), kernels::Stream::kCompute);
-    MUSTER_ASSIGN(result.outcome,
-                  robust::aggregate(plan, parts_.backend, cohort, sum,
-                                    begins_there ? previous_.as<float>() : nullptr));
+    MUSTER_ASSIGN(result.outcome, robust::aggregate(plan, parts_.backend, cohort, sum,
+                                                    begins_there ? previous_.as<float>() : nullptr,
+                                                    sketches_ ? &sketched : nullptr));
   }
   result.sum = sum;
   if (plan.restores) {

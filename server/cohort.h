@@ -27,6 +27,7 @@ struct CohortParts {
   const ingest::Spool& spool;
   ingest::SlotPool& slots;
   const robust::Plan& plan;
+  ingest::NodeSecret round_secret;           ///< canonical ranks and sketches come from it
   std::vector<std::int8_t> scale_exponents;  ///< I8S, I4S: whole vector
   std::optional<DeviceHash> trusted = {};    ///< the task's trusted device, if it has one
   /// Buffered rounds: weights count in robust::kStalenessUnit and fall with staleness.
@@ -34,7 +35,8 @@ struct CohortParts {
 };
 
 /// Collects chunks; for streaming rules folds each update when it is whole, for the others keeps
-/// the codes: resident in backend memory where the plan says so, else on disk only.
+/// the codes: resident in backend memory where the plan says so, else on disk only. For sketched
+/// scores it also makes the sketch of each update when it is whole.
 class CohortBuilder {
  public:
   /// Takes backend memory for the sum and the resident codes: "backend_memory" if there is none.
@@ -62,8 +64,7 @@ class CohortBuilder {
   };
   /// Runs the rule over exactly the updates `sealed` (ascending). All of them must be whole here:
   /// kCorrupt / "sealed_update_missing" otherwise. `codec_seed`: as the round's devices were told.
-  Result<Aggregated> aggregate(std::span<const UpdateId> sealed,
-                               const ingest::NodeSecret& round_secret, std::uint64_t codec_seed,
+  Result<Aggregated> aggregate(std::span<const UpdateId> sealed, std::uint64_t codec_seed,
                                std::span<const float> previous = {});
 
   /// Host memory of the books for the budget, bytes.
@@ -82,6 +83,7 @@ class CohortBuilder {
     std::uint32_t weight = 0;
     std::uint32_t row = 0;
     std::uint32_t chunks_here = 0;
+    std::uint32_t sketch = 0;  ///< where sketches are made on arrival
     std::vector<Chunk> chunks;
   };
   struct IdHash {
@@ -92,7 +94,8 @@ class CohortBuilder {
   Status load(const Update& update, std::uint32_t chunk, std::byte* target);
   Status enlist(Update& update);
   void fold(std::span<Update* const> updates, std::span<const std::byte* const> rows);
-  Status keep(Update& update, std::uint32_t chunk);
+  Status sketch(Update& update);
+  robust::SketchKey sketch_key() const;
   kernels::Codes codes_of(std::uint32_t chunk, std::span<const std::byte* const> rows) const;
   std::byte* resident_row(std::uint32_t chunk, std::uint32_t row) const;
   /// Whether the codes of a chunk can be used where they lie in their slot.
@@ -113,8 +116,9 @@ class CohortBuilder {
   std::vector<std::byte> inflated_;
   std::optional<ingest::Inflater> inflater_;
   std::optional<robust::RowFold> fold_;  ///< streaming rules
-  std::vector<Update*> waiting_;         ///< whole, every chunk in a slot, not folded yet
-  std::size_t fold_together_ = 1;        ///< most of them
+  std::optional<robust::SketchFold> sketches_;
+  std::vector<Update*> waiting_;   ///< whole, every chunk in a slot, not folded yet
+  std::size_t fold_together_ = 1;  ///< most of them
 };
 
 }  // namespace muster::server

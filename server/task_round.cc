@@ -118,7 +118,8 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
 
 Status Task::feed(const std::vector<RecoveredRecord>& records) {
   if (!cohort_) {
-    CohortParts parts{parts_.backend, parts_.spool, parts_.slots, plan_, scale_exponents_};
+    CohortParts parts{parts_.backend, parts_.spool,      parts_.slots,
+                      plan_,          round_row_.secret, scale_exponents_};
     if (!config_.trusted_device.empty())
       parts.trusted = ingest::device_hash(parts_.control.node_secret(),
                                           *ingest::parse_key(config_.trusted_device), 0);
@@ -222,8 +223,7 @@ Status Task::seal() {
 Status Task::aggregate() {
   show_state();
   const Nanoseconds start = parts_.clock.now();
-  auto aggregated =
-      cohort_->aggregate(round_row_.sealed, round_row_.secret, codec_seed(), state_.aggregate);
+  auto aggregated = cohort_->aggregate(round_row_.sealed, codec_seed(), state_.aggregate);
   Status failure = aggregated.status();
   robust::ModelState next = state_;
   if (failure.ok())
@@ -253,6 +253,7 @@ Status Task::aggregate() {
                                    {"divisor", outcome.divisor},
                                    {"selected", outcome.selected.size()},
                                    {"chosen", outcome.chosen},
+                                   {"plan", plan_.describe()},
                                    {"aggregate_seconds", seconds}};
     round_row_.record = record.dump();
     round_row_.model_hash = hash;

@@ -95,6 +95,8 @@ class CpuBackend final : public Backend {
   void elect(std::int64_t* target, std::size_t d, Stream stream) override;
 
   std::size_t scratch_bytes(std::size_t n, std::size_t d) const override;
+  std::size_t kept_sum_scratch_bytes(std::size_t n, std::size_t d) const override;
+  std::size_t window_sum_scratch_bytes(std::size_t n) const override;
 
  private:
   ChunkView view(const Codes& codes);
@@ -359,13 +361,22 @@ void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
 }
 
 std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
-  std::size_t worker =
-      std::max({window_scratch_bytes(n), kGramScratchBytes, kRotationScratchBytes});
-  for (std::uint8_t codec = 0; codec < kCodecCount; ++codec)
-    worker = std::max(worker, kernels_.kept_sum_scratch(static_cast<cell::Coding>(codec), n, d));
+  const std::size_t worker =
+      std::max({kGramScratchBytes, kRotationScratchBytes, kCountScratchBytes});
   const std::size_t blocks = canonical::block_count(d);
   return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
          n * sizeof(double) + d * sizeof(float);
+}
+
+std::size_t CpuBackend::kept_sum_scratch_bytes(std::size_t n, std::size_t d) const {
+  std::size_t worker = 0;
+  for (std::uint8_t codec = 0; codec < kCodecCount; ++codec)
+    worker = std::max(worker, kernels_.kept_sum_scratch(static_cast<cell::Coding>(codec), n, d));
+  return workers_.count() * worker;
+}
+
+std::size_t CpuBackend::window_sum_scratch_bytes(std::size_t n) const {
+  return workers_.count() * window_scratch_bytes(n);
 }
 
 }  // namespace

@@ -190,7 +190,7 @@ Sample durable_ingest(const Load& load, bool fold) {
     request.max_updates = static_cast<std::uint32_t>(load.count + 16);
     plan = robust::make_plan(request, *backend).value();
     cohort = server::CohortBuilder::create(
-                 {*backend, *spool, slots, plan, traffic_round(load.bytes, 1).scale_exponents})
+                 {*backend, *spool, slots, plan, {}, traffic_round(load.bytes, 1).scale_exponents})
                  .value();
   }
   std::atomic<bool> done{false};

@@ -184,7 +184,9 @@ class Close {
         exact_(plan(robust::Scores::kExact)),
         sketched_(plan(robust::Scores::kSketched)) {
     Updates& cohort = cohort_;
-    fold_.emplace(robust::SketchFold::create(*cohort.backend, sketched_, {17, 4}).value());
+    fold_.emplace(robust::SketchFold::create(*cohort.backend, sketched_, {17, 4},
+                                             static_cast<std::uint32_t>(cohort.n))
+                      .value());
     for (std::size_t i = 0; i < cohort.n; ++i) {
       kernels::Codes row = cohort.view();
       row.rows = row.rows.subspan(i, 1);

@@ -253,7 +253,7 @@ TEST(CodecPath, SketchedKrumSelectsWhatKrumSelects) {
     ASSERT_TRUE(robust::aggregate(plan, *backend, cohort, scanned.data()).ok());
     EXPECT_EQ(scanned, expected);
 
-    robust::SketchFold fold = robust::SketchFold::create(*backend, plan, {1, 2}).value();
+    robust::SketchFold fold = robust::SketchFold::create(*backend, plan, {1, 2}, 9).value();
     std::vector<std::uint32_t> indices;
     for_each_update(fleet, format, [&](std::span<const kernels::Codes> chunks) {
       indices.push_back(fold.add(chunks).index);

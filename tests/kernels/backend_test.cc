@@ -120,11 +120,15 @@ TEST(CpuBackendDeathTest, DiesOnCountsOfCodesThatCannotBeCounted) {
 TEST(CpuBackend, NeedsScratchThatIsSmallBesideTheCohort) {
   const auto backend = cpu_backend();  // two workers
   for (const std::size_t d : {1, 100, 65'536}) {
-    EXPECT_LT(backend->scratch_bytes(1000, d), std::size_t{2} * 4 << 20) << d;
-    EXPECT_LT(backend->scratch_bytes(10'000, d), std::size_t{2} * 8 << 20) << d;
+    for (const std::size_t n : {1000, 10'000}) {
+      EXPECT_LT(backend->scratch_bytes(n, d), std::size_t{2} * 4 << 20) << d;
+      EXPECT_LT(backend->kept_sum_scratch_bytes(n, d), std::size_t{2} * 8 << 20) << d;
+    }
   }
+  // What no rule can do without does not grow to more than the books of a chunk.
+  EXPECT_LT(backend->scratch_bytes(1'000'000, 4096), std::size_t{64} * 1'000'000);
   // Window sums keep the columns of a tile, before and after mixing, as i64: 512 bytes a row.
-  EXPECT_LT(backend->scratch_bytes(1'000'000, 4096), std::size_t{2} * 1'000'000 * 560);
+  EXPECT_EQ(backend->window_sum_scratch_bytes(1'000'000), std::size_t{2} * 1'000'000 * 512);
 }
 
 TEST(CpuBackend, TakesEmptyJobs) {

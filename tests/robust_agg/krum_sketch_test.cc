@@ -40,7 +40,7 @@ Answer run_folded(kernels::Backend& backend, const Conditions& conditions, const
                   SketchKey key) {
   const Plan plan = plan_for(conditions, rows.size(), rows[0].size(), backend);
   MemoryCohort cohort(plan, backend, rows, conditions.weights, conditions.ranks);
-  SketchFold fold = SketchFold::create(backend, plan, key).value();
+  SketchFold fold = SketchFold::create(backend, plan, key, cohort.size()).value();
   std::vector<std::uint32_t> indices(rows.size());
   for (std::size_t i = rows.size(); i-- > 0;) {
     const SketchFold::Added added = fold.add(cohort.update(i));
@@ -218,7 +218,7 @@ TEST(Sketches, KeepInnerProductsWithinTheirDeviation) {
   double mean = 0, square = 0;
   for (int trial = 0; trial < kKeys; ++trial) {
     const SketchKey key{random(), random()};
-    SketchFold fold = SketchFold::create(cpu_backend(), plan, key).value();
+    SketchFold fold = SketchFold::create(cpu_backend(), plan, key, 2).value();
     fold.add(cohort.update(0));
     fold.add(cohort.update(1));
     const std::byte* sketches[] = {fold.sketch(0), fold.sketch(1)};
@@ -278,12 +278,40 @@ TEST(MakePlan, CountsSketches) {
   request.rule = Krum{faulty(2), Neighbours::kNMinusFMinus2, Scores::kSketched};
   request.dimension = 10'000;
   request.max_updates = request.minimum_cohort = 100;
+  const auto sketch_bytes = [](const Plan& plan, const std::string& what) -> std::size_t {
+    for (const MemoryItem& item : plan.memory)
+      if (item.what == what) return item.bytes;
+    return 0;
+  };
+  constexpr std::size_t kRow = 4096 + 64;              // codes and their scales
+  constexpr std::size_t kOnce = 4096 * 8 + 1024 * 12;  // sums; signs and places of blocks
+  Plan plan = make_plan(request, cpu_backend()).value();
+  EXPECT_TRUE(plan.sketched_on_arrival);
+  EXPECT_EQ(sketch_bytes(plan, "sketches made on arrival"), 100 * kRow + kOnce);
+  // A codec that has to be decoded first: one chunk.
+  request.format = {Codec::kEden, 10, 4};
+  plan = make_plan(request, cpu_backend()).value();
+  EXPECT_EQ(sketch_bytes(plan, "sketches made on arrival"), 100 * kRow + kOnce + 4 * 65'536);
+}
+
+TEST(MakePlan, MakesSketchesOfOneShardAtATimeWhereNoMoreFit) {
+  PlanRequest request;
+  request.rule = Krum{faulty(2), Neighbours::kNMinusFMinus2, Scores::kSketched};
+  request.sharding = Sharding{250, 0.05};
+  request.dimension = request.chunk_coordinates = 8192;
+  request.max_updates = request.minimum_cohort = 1'000'000;
+  EXPECT_TRUE(make_plan(request, cpu_backend()).value().sketched_on_arrival);
+  request.memory_budget = 64 << 20;
   const Plan plan = make_plan(request, cpu_backend()).value();
-  EXPECT_THAT(plan.describe(), HasSubstr("sketches"));
-  std::size_t bytes = 0;
-  for (const MemoryItem& item : plan.memory)
-    if (item.what == "sketches") bytes = item.bytes;
-  EXPECT_EQ(bytes, 100u * (4096 * 8 + 4096 + 64));
+  EXPECT_FALSE(plan.sketched_on_arrival);
+  EXPECT_THAT(plan.describe(), HasSubstr("sketches of a shard made at the close 1.0 MiB"));
+  EXPECT_LE(plan.peak_bytes, request.memory_budget);
+  // Without shards a million updates are refused, and the numbers say why.
+  request.sharding.reset();
+  const Status refused = make_plan(request, cpu_backend()).status();
+  EXPECT_EQ(refused.reason(), "memory_budget");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("gram matrix 7.3 TiB"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("sketches made on arrival 3.9 GiB"));
 }
 
 }  // namespace

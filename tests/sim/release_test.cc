@@ -214,6 +214,7 @@ INSTANTIATE_TEST_SUITE_P(
     Compositions, Release,
     testing::Values(Case{"median", "pre_steps = ['nnm(f=3)']\n"},
                     Case{"trimmed_mean", "byzantine_share = 0.0\nshard_size = 12\n"},
+                    Case{"multi_krum", "f = 2\nm = 3\nscores = 'sketched'\n"},
                     Case{"krum", "f = 2\npre_steps = ['arc']\ninvalid_updates = 'zero'\n"}),
     [](const auto& instance) { return std::string(instance.param.rule); });
 
