@@ -266,6 +266,10 @@ class Backend {
 
   /// Zeroed memory, 64-byte aligned. kExhausted / "backend_memory" beyond the budget.
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;
+  /// The same in memory that host code reads and writes whatever the backend, and from which
+  /// uploads are fastest: page-locked where there is a device. Part of BackendOptions::host_bytes
+  /// there; counted as allocate() is on the CPU. Given back by release().
+  virtual Result<Buffer> allocate_host(std::size_t bytes) = 0;
   virtual void release(Buffer buffer) = 0;
   virtual std::size_t allocated_bytes() const = 0;
 
@@ -322,6 +326,7 @@ struct BackendOptions {
   std::string kind = "auto";     ///< "auto", "cpu" or "cuda"
   std::size_t threads = 0;       ///< CPU workers; 0 = one per core
   std::size_t memory_bytes = 0;  ///< budget of allocate(); 0 = no limit
+  std::size_t host_bytes = 0;    ///< CUDA: what allocate_host() may give, page-locked at start
   CpuLevel level = detect_cpu_level();
   /// CPU: also use what the processor has beyond its level (VNNI). Off only to compare: equal bits.
   bool extensions = true;

@@ -46,6 +46,7 @@ Result<std::unique_ptr<Backend>> create_cuda_backend(const BackendOptions& optio
   if (create == nullptr) return unavailable(fmt::format("{} has no {}", kPluginFile, kPluginEntry));
   PluginRequest request;
   request.memory_bytes = options.memory_bytes;
+  request.host_bytes = options.host_bytes;
   PluginReply reply;
   create(&request, &reply);
   if (reply.backend == nullptr) return unavailable(reply.message);

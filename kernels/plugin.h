@@ -9,13 +9,14 @@ namespace muster::kernels {
 class Backend;
 
 /// Changes with anything a plug-in and the server must agree on: these structs, Backend, its jobs.
-inline constexpr std::uint32_t kPluginVersion = 2;
+inline constexpr std::uint32_t kPluginVersion = 3;
 inline constexpr const char* kPluginEntry = "muster_cuda_create";
 inline constexpr const char* kPluginFile = "libmuster_cuda.so";
 
 struct PluginRequest {
   std::uint32_t version = kPluginVersion;
-  std::size_t memory_bytes = 0;  ///< budget of Backend::allocate; 0: no limit
+  std::size_t memory_bytes = 0;  ///< budget of Backend::allocate; 0: what the device has
+  std::size_t host_bytes = 0;    ///< of Backend::allocate_host
 };
 
 struct PluginReply {

@@ -55,6 +55,7 @@ class CpuBackend final : public Backend {
   bool host_visible() const override { return true; }
 
   Result<Buffer> allocate(std::size_t bytes) override { return buffers_.allocate(bytes); }
+  Result<Buffer> allocate_host(std::size_t bytes) override { return allocate(bytes); }
   void release(Buffer buffer) override { buffers_.release(buffer); }
   std::size_t allocated_bytes() const override { return buffers_.allocated_bytes(); }
 

@@ -27,6 +27,7 @@ class ReferenceBackend final : public kernels::Backend {
   std::string description() const override { return "plain loops"; }
   bool host_visible() const override { return visible_; }
 
+  Result<kernels::Buffer> allocate_host(std::size_t bytes) override { return allocate(bytes); }
   Result<kernels::Buffer> allocate(std::size_t bytes) override {
     if (budget_ != 0 && allocated_ + bytes > budget_)
       return Status(Code::kExhausted, "backend_memory", "over the budget of the test");

@@ -1,0 +1,144 @@
+#include "kernels/cuda/backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "kernels/canonical.h"
+#include "kernels/cuda/ops.h"
+
+namespace muster::kernels::cuda {
+namespace {
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(Device device, std::unique_ptr<Memory> memory, std::unique_ptr<Queue> queue)
+      : device_(std::move(device)), memory_(std::move(memory)), queue_(std::move(queue)) {}
+
+  std::string_view kind() const override { return "cuda"; }
+  std::string description() const override {
+    return fmt::format("cuda, {} (sm_{}{}, {} multiprocessors, {} GiB)", device_.name,
+                       device_.major, device_.minor, device_.multiprocessors,
+                       device_.memory_bytes >> 30);
+  }
+  bool host_visible() const override { return false; }
+
+  Result<Buffer> allocate(std::size_t bytes) override;
+  Result<Buffer> allocate_host(std::size_t bytes) override;
+  void release(Buffer buffer) override { memory_->release(buffer); }
+  std::size_t allocated_bytes() const override { return memory_->allocated_bytes(); }
+
+  void upload(std::byte* target, ConstBytes source, Stream stream) override;
+  void download(MutableBytes target, const std::byte* source, Stream stream) override {
+    enter();
+    queue_->fetch(target, source, stream);
+  }
+  void fill_zero(std::byte* target, std::size_t bytes, Stream stream) override {
+    context(stream).fill_zero(target, bytes);
+  }
+
+  Event record(Stream stream) override {
+    enter();
+    return queue_->record(stream);
+  }
+  bool done(Event event) override { return queue_->done(event); }
+  void wait(Event event) override { queue_->wait(event); }
+  void wait_on(Stream stream, Event event) override { queue_->wait_on(stream, event); }
+
+  void inspect(const InspectJob& job, Stream stream) override { run(cuda::inspect, job, stream); }
+  void accumulate(const AccumulateJob& job, Stream stream) override {
+    run(cuda::accumulate, job, stream);
+  }
+  void kept_sum(const KeptSumJob& job, Stream stream) override { run(cuda::kept_sum, job, stream); }
+  void window_sum(const WindowSumJob& job, Stream stream) override {
+    run(cuda::window_sum, job, stream);
+  }
+  void count(const CountJob& job, Stream stream) override { run(cuda::count, job, stream); }
+  void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) override {
+    run(cuda::kept_sum_of_counts, job, stream);
+  }
+  void gram(const GramJob& job, Stream stream) override { run(cuda::gram, job, stream); }
+  void pair_distances(const PairDistanceJob& job, Stream stream) override {
+    run(cuda::pair_distances, job, stream);
+  }
+  void expand(const ExpandJob& job, Stream stream) override { run(cuda::expand, job, stream); }
+  void restore(const RestoreJob& job, Stream stream) override { run(cuda::restore, job, stream); }
+  void sketch(const SketchJob& job, Stream stream) override { run(cuda::sketch, job, stream); }
+  void step(const StepJob& job, Stream stream) override { run(cuda::step, job, stream); }
+  void relate(const RelateJob& job, Stream stream) override { run(cuda::relate, job, stream); }
+  void vote(const VoteJob& job, Stream stream) override { run(cuda::vote, job, stream); }
+  void merge(const MergeJob& job, Stream stream) override { run(cuda::merge, job, stream); }
+  void elect(std::int64_t* target, std::size_t d, Stream stream) override {
+    Context local = context(stream);
+    cuda::elect(target, d, local);
+  }
+
+  std::size_t scratch_bytes(std::size_t n, std::size_t d) const override;
+
+ private:
+  /// The current device belongs to the thread, and threads may change between calls.
+  void enter() { MUSTER_CUDA(cudaSetDevice(device_.ordinal)); }
+  Context context(Stream stream) {
+    enter();
+    return Context(*memory_, *queue_, device_, stream);
+  }
+  template <class Job>
+  void run(void (*operation)(const Job&, Context&), const Job& job, Stream stream) {
+    Context local = context(stream);
+    operation(job, local);
+  }
+
+  Device device_;
+  std::unique_ptr<Memory> memory_;
+  std::unique_ptr<Queue> queue_;  ///< last, so that it ends first and waits for all work
+};
+
+Result<Buffer> CudaBackend::allocate(std::size_t bytes) {
+  enter();
+  MUSTER_ASSIGN(const Buffer buffer, memory_->allocate(bytes));
+  // Compute, so that what was queued for the last owner of this memory comes before.
+  context(Stream::kCompute).fill_zero(buffer.data, bytes);
+  queue_->wait_on(Stream::kCopy, queue_->record(Stream::kCompute));
+  return buffer;
+}
+
+Result<Buffer> CudaBackend::allocate_host(std::size_t bytes) {
+  MUSTER_ASSIGN(const Buffer buffer, memory_->allocate_host(bytes));
+  std::memset(buffer.data, 0, bytes);
+  return buffer;
+}
+
+void CudaBackend::upload(std::byte* target, ConstBytes source, Stream stream) {
+  if (source.empty()) return;
+  enter();
+  // From the slab by DMA; other pages the driver copies before the call returns.
+  MUSTER_CUDA(cudaMemcpyAsync(target, source.data(), source.size(), cudaMemcpyHostToDevice,
+                              queue_->stream(stream)));
+}
+
+/// Tables of a job (an address, a factor and a weight a row, an exponent a coordinate at most), and
+/// what inspect() finds in each block of each row.
+std::size_t CudaBackend::scratch_bytes(std::size_t n, std::size_t d) const {
+  const std::size_t tables = 3 * n * sizeof(std::uint64_t) + d;
+  const std::size_t inspected = n * (canonical::block_count(d) + 1) * sizeof(RowSummary);
+  return tables + inspected;
+}
+
+/// What the device has free, less a share for the driver and whatever else runs there.
+std::size_t all_but_a_share(const Device& device) { return device.free_bytes / 4 * 3; }
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> create_backend(const PluginRequest& request) {
+  MUSTER_ASSIGN(Device device, Device::open(0));
+  MemoryBudget budget;
+  budget.device_bytes = request.memory_bytes != 0 ? request.memory_bytes : all_but_a_share(device);
+  budget.pinned_bytes = request.host_bytes;
+  MUSTER_ASSIGN(auto memory, Memory::take(budget));
+  auto queue = std::make_unique<Queue>(memory->ring());
+  MUSTER_TRY(queue->open());
+  return std::unique_ptr<Backend>(
+      std::make_unique<CudaBackend>(std::move(device), std::move(memory), std::move(queue)));
+}
+
+}  // namespace muster::kernels::cuda

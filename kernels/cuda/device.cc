@@ -1,0 +1,78 @@
+#include "kernels/cuda/device.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace muster::kernels::cuda {
+
+void device_failed(const std::string& what) {
+  const std::string line = "the GPU failed: " + what +
+                           "; acknowledged updates are in the spool, the next start resumes\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+  ::_exit(kDeviceExit);  // destructors would call the failed device again
+}
+
+void must(cudaError_t error, const char* call) {
+  if (error != cudaSuccess) [[unlikely]]
+    device_failed(
+        fmt::format("{}: {} ({})", call, cudaGetErrorString(error), static_cast<int>(error)));
+}
+
+Status started(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return {};
+  cudaGetLastError();  // so that a later look finds no old error
+  return {Code::kUnavailable, "cuda_unavailable",
+          fmt::format("{}: {} ({})", what, cudaGetErrorString(error), static_cast<int>(error))};
+}
+
+Result<Device> Device::open(int ordinal) {
+  int count = 0;
+  MUSTER_TRY(started(cudaGetDeviceCount(&count), "no CUDA device"));
+  if (count <= ordinal)
+    return Status(Code::kUnavailable, "cuda_unavailable",
+                  fmt::format("no CUDA device {}: there are {}", ordinal, count));
+  MUSTER_TRY(started(cudaSetDevice(ordinal), "the CUDA device cannot be used"));
+  cudaDeviceProp properties{};
+  MUSTER_TRY(started(cudaGetDeviceProperties(&properties, ordinal), "the CUDA device is silent"));
+  Device device;
+  device.ordinal = ordinal;
+  device.name = properties.name;
+  device.major = properties.major;
+  device.minor = properties.minor;
+  device.multiprocessors = properties.multiProcessorCount;
+  if (10 * device.major + device.minor < kLeastCapability)
+    return Status(Code::kUnavailable, "cuda_unavailable",
+                  fmt::format("{} has compute capability {}.{}, 7.5 is the least", device.name,
+                              device.major, device.minor));
+  MUSTER_TRY(started(cudaMemGetInfo(&device.free_bytes, &device.memory_bytes),
+                     "the CUDA device does not say how much memory it has"));
+  return device;
+}
+
+namespace {
+
+template <class Memory, class Allocate>
+Result<Memory> allocate(std::size_t bytes, const char* kind, const Allocate& call) {
+  void* memory = nullptr;
+  const cudaError_t error = call(&memory);
+  if (error == cudaSuccess) return Memory(static_cast<std::byte*>(memory));
+  cudaGetLastError();
+  return Status(
+      Code::kExhausted, "backend_memory",
+      fmt::format("{} bytes of {} memory refused: {}", bytes, kind, cudaGetErrorString(error)));
+}
+
+}  // namespace
+
+Result<DeviceMemory> allocate_device(std::size_t bytes) {
+  return allocate<DeviceMemory>(bytes, "device",
+                                [&](void** memory) { return cudaMalloc(memory, bytes); });
+}
+
+Result<PinnedMemory> allocate_pinned(std::size_t bytes) {
+  return allocate<PinnedMemory>(bytes, "pinned", [&](void** memory) {
+    return cudaHostAlloc(memory, bytes, cudaHostAllocDefault);
+  });
+}
+
+}  // namespace muster::kernels::cuda
