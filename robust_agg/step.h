@@ -37,6 +37,9 @@ struct ModelState {
   /// What aggregate() takes as `previous` in the next round; empty: the zero vector. Kept for rules
   /// with uses_previous() and stored with the model, for it cannot be had from the values alone.
   std::vector<float> aggregate;
+  /// Exponents that devices training from this version quantise with, one a block, where a task's
+  /// shared scales follow the updates; empty: those of its configuration.
+  std::vector<std::int8_t> scale_exponents;
 };
 
 /// Applies the aggregate `sum` (backend memory) to `state`. Uses one backend buffer per vector for

@@ -145,14 +145,14 @@ bool CohortBuilder::usable_in_slot(const Chunk& chunk, std::uint32_t index) cons
                               chunk.payload_bytes);
 }
 
-/// Brings the codes of one chunk into backend memory.
-Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte* target) {
+Result<ConstBytes> CohortBuilder::payload_of(const Update& update, std::uint32_t index) {
   const Chunk& chunk = update.chunks[index];
   const ChunkFormat format = parts_.plan.request.format;
   const std::size_t d = codes_of(index, {}).d;
   const std::size_t bytes = chunk.payload_bytes;
   if (!is_payload_length(format, d, bytes))
-    return {Code::kCorrupt, "record_misfit", "a record of the round is not as long as its codes"};
+    return Status(Code::kCorrupt, "record_misfit",
+                  "a record of the round is not as long as its codes");
   ConstBytes payload;
   if (chunk.slot != kNoSlot) {
     payload = parts_.slots.bytes(chunk.slot).subspan(kRecordHeaderBytes, bytes);
@@ -165,9 +165,15 @@ Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte*
     const MutableBytes raw = MutableBytes(inflated_).first(payload_bytes(format, d));
     // Intake inflated the same bytes before it acknowledged them.
     if (inflater_->inflate(payload, raw) != wire::Reason::kOk)
-      return {Code::kCorrupt, "zstd_invalid", "an acknowledged payload does not inflate"};
+      return Status(Code::kCorrupt, "zstd_invalid", "an acknowledged payload does not inflate");
     payload = raw;
   }
+  return payload;
+}
+
+/// Brings the codes of one chunk into backend memory.
+Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte* target) {
+  MUSTER_ASSIGN(const ConstBytes payload, payload_of(update, index));
   parts_.backend.upload(target, payload, kernels::Stream::kCopy);
   parts_.backend.wait(parts_.backend.record(kernels::Stream::kCopy));
   return {};
@@ -324,12 +330,11 @@ class CohortBuilder::Sealed final : public robust::Cohort {
   std::vector<std::uint32_t> sketches_;
 };
 
-Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const UpdateId> sealed,
-                                                           std::uint64_t codec_seed,
-                                                           std::span<const float> previous) {
+Result<std::vector<const CohortBuilder::Update*>> CohortBuilder::whole_updates(
+    std::span<const UpdateId> ids) const {
   std::vector<const Update*> updates;
-  updates.reserve(sealed.size());
-  for (const UpdateId& id : sealed) {
+  updates.reserve(ids.size());
+  for (const UpdateId& id : ids) {
     const auto found = updates_.find(id);
     if (found == updates_.end() || found->second.chunks_here != parts_.plan.chunk_count)
       return Status(
@@ -338,6 +343,42 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
               " of a sealed round; restore the spool from its volume or abandon the round");
     updates.push_back(&found->second);
   }
+  return updates;
+}
+
+Status CohortBuilder::adapt_scales(std::span<const UpdateId> sealed, robust::ScaleRange range,
+                                   std::span<std::int8_t> exponents) {
+  MUSTER_ASSIGN(std::vector<const Update*> updates, whole_updates(sealed));
+  // Drawn with the secret: a device cannot know whether it will be looked at.
+  std::vector<std::pair<std::uint64_t, const Update*>> drawn;
+  for (const Update* const update : updates)
+    drawn.emplace_back(ingest::keyed_hash(parts_.round_secret, object_bytes(update->device)).low,
+                       update);
+  std::sort(drawn.begin(), drawn.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  drawn.resize(std::min<std::size_t>(drawn.size(), robust::kScaleSample));
+
+  const robust::PlanRequest& request = parts_.plan.request;
+  const std::size_t block = std::size_t{1} << request.format.log2_block;
+  std::vector<std::uint8_t> peaks(drawn.size() * exponents.size());
+  for (std::size_t row = 0; row < drawn.size(); ++row) {
+    const std::span<std::uint8_t> of_row =
+        std::span(peaks).subspan(row * exponents.size(), exponents.size());
+    for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c) {
+      MUSTER_ASSIGN(const ConstBytes payload, payload_of(*drawn[row].second, c));
+      const std::size_t d = codes_of(c, {}).d;
+      const std::size_t first = std::size_t{c} * request.chunk_coordinates / block;
+      robust::block_peaks(request.format, d, payload, of_row.subspan(first, divide_up(d, block)));
+    }
+  }
+  robust::adapt_scales(request.format.codec, peaks, range, exponents);
+  return {};
+}
+
+Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const UpdateId> sealed,
+                                                           std::uint64_t codec_seed,
+                                                           std::span<const float> previous) {
+  MUSTER_ASSIGN(std::vector<const Update*> updates, whole_updates(sealed));
   const robust::Plan& plan = parts_.plan;
   auto* const sum = sum_.as<std::int64_t>();
   Aggregated result;

@@ -17,6 +17,7 @@
 #include "ingest/spool.h"
 #include "kernels/backend.h"
 #include "robust_agg/aggregate.h"
+#include "robust_agg/scales.h"
 #include "robust_agg/staleness.h"
 
 namespace muster::server {
@@ -67,6 +68,11 @@ class CohortBuilder {
   Result<Aggregated> aggregate(std::span<const UpdateId> sealed, std::uint64_t codec_seed,
                                std::span<const float> previous = {});
 
+  /// Moves `exponents` to where the codes of some updates of `sealed` ask for; which, follows from
+  /// the round secret (robust_agg/scales.h). Reads those updates from the spool. After aggregate().
+  Status adapt_scales(std::span<const UpdateId> sealed, robust::ScaleRange range,
+                      std::span<std::int8_t> exponents);
+
   /// Host memory of the books for the budget, bytes.
   static std::size_t book_bytes(const robust::Plan& plan);
 
@@ -91,6 +97,10 @@ class CohortBuilder {
   };
 
   explicit CohortBuilder(CohortParts parts);
+  /// The whole updates of these ids; kCorrupt / "sealed_update_missing" where one is not.
+  Result<std::vector<const Update*>> whole_updates(std::span<const UpdateId> ids) const;
+  /// The raw codes of one chunk, until the next call.
+  Result<ConstBytes> payload_of(const Update& update, std::uint32_t chunk);
   Status load(const Update& update, std::uint32_t chunk, std::byte* target);
   Status enlist(Update& update);
   void fold(std::span<Update* const> updates, std::span<const std::byte* const> rows);

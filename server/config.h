@@ -25,6 +25,7 @@ struct TaskConfig {
   std::string codec = "i8b";
   std::uint32_t block = 256;          ///< coordinates a scale; power of two
   std::int32_t scale_exponent = -10;  ///< i8s, i4s: value = 2^e * q
+  bool adaptive_scales = false;       ///< i8s, i4s: e follows the updates, block by block
   std::uint32_t bits = 0;             ///< eden, hsq: of a code; topk, randk: of a value; 0: usual
   std::uint32_t rotation = 65'536;    ///< eden, hsq: coordinates rotated together; power of two
   double keep = 0.01;                 ///< topk, randk: share of the coordinates

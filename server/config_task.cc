@@ -77,6 +77,9 @@ std::optional<ChunkFormat> read_format(Section& section, TaskConfig& task) {
   if (section.integer("block", task.block, kMinBlock, kMaxBlock))
     is_power_of_two(section, "block", task.block);
   section.integer("scale_exponent", task.scale_exponent, -126, 120);
+  std::string scales;
+  if (section.choice("scales", scales, {"fixed", "adaptive"}))
+    task.adaptive_scales = scales == "adaptive";
   section.integer("chunk_coordinates", task.chunk_coordinates, limits::kMinChunkCoordinates,
                   limits::kMaxChunkCoordinates);
   read_packing(section, task);
@@ -85,6 +88,8 @@ std::optional<ChunkFormat> read_format(Section& section, TaskConfig& task) {
     return std::nullopt;
 
   const ChunkFormat format = chunk_format(task);
+  if (task.adaptive_scales && !has_shared_scales(format.codec))
+    section.problem("scales", task.codec + " has no scales that a round shares; i8s and i4s have");
   if (has_blocks(format.codec) && task.chunk_coordinates % task.block != 0)
     section.problem("chunk_coordinates", std::to_string(task.chunk_coordinates) +
                                              " is not a multiple of block (" +
@@ -141,6 +146,9 @@ void read_mode(Section& section, TaskConfig& task) {
   section.integer("max_staleness", task.max_staleness, 0, kMaxStaleness);
   if (section.choice("staleness_weight", text, {"constant", "inverse_root", "inverse"}))
     task.staleness_weight = *robust::parse_staleness_weight(text);
+  if (task.buffered && task.adaptive_scales)
+    section.problem("scales",
+                    "a buffered task averages updates of several rounds, which must share scales");
   if (task.buffered && section.sound({"max_weight"}) &&
       task.max_weight > limits::kMaxWeight / robust::kStalenessUnit)
     section.problem("max_weight", "must be at most " +
@@ -180,6 +188,7 @@ void write_format(Writer& writer, const TaskConfig& task) {
   writer.text("codec", task.codec);
   writer.whole("block", task.block);
   writer.whole("scale_exponent", task.scale_exponent);
+  writer.text("scales", task.adaptive_scales ? "adaptive" : "fixed");
   writer.whole("bits", task.bits);
   writer.whole("rotation", task.rotation);
   writer.number("keep", task.keep);

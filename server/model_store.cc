@@ -11,6 +11,8 @@ constexpr char kVersionKey[] = "muster.version";
 /// SHA-256 of the state file; absent where there is none. Ties the state to the model's hash.
 constexpr char kStateKey[] = "muster.state_sha256";
 constexpr char kFirst[] = "first", kSecond[] = "second", kAggregate[] = "aggregate";
+/// Integers, kept as floats like everything in a state file.
+constexpr char kScales[] = "scale_exponents";
 
 constexpr std::size_t kMaxFileBytes =
     8 + limits::kSafetensorsHeaderBytes + 2 * sizeof(float) * std::size_t{limits::kMaxDimension};
@@ -35,7 +37,6 @@ std::vector<std::byte> build_state(const robust::ModelState& state) {
   std::vector<std::span<const float>> pieces;
   auto add = [&](const char* name, const std::vector<float>& values) {
     if (values.empty()) return;
-    MUSTER_CHECK_OP(values.size(), ==, state.values.size());
     layout.tensors.push_back({name, {values.size()}, layout.dimension, values.size()});
     layout.dimension += values.size();
     pieces.push_back(values);
@@ -43,6 +44,8 @@ std::vector<std::byte> build_state(const robust::ModelState& state) {
   add(kFirst, state.first);
   add(kSecond, state.second);
   add(kAggregate, state.aggregate);
+  const std::vector<float> scales(state.scale_exponents.begin(), state.scale_exponents.end());
+  add(kScales, scales);
   if (pieces.empty()) return {};
   return build_safetensors(layout, {}, pieces);
 }
@@ -131,10 +134,15 @@ Result<StoredModel> ModelStore::load(const std::string& task, ModelVersion versi
     return corrupt(state_path, "does not have the hash its model names");
   MUSTER_ASSIGN(const SafetensorsFile state, parse_safetensors(state_bytes));
   for (const Tensor& tensor : state.layout.tensors) {
-    if (tensor.count != result.layout.dimension)
-      return corrupt(state_path, "has another dimension than its model");
     const auto begin = state.values.begin() + static_cast<std::ptrdiff_t>(tensor.offset);
     std::vector<float> values(begin, begin + static_cast<std::ptrdiff_t>(tensor.count));
+    if (tensor.name == kScales) {
+      for (const float value : values)
+        result.state.scale_exponents.push_back(static_cast<std::int8_t>(value));
+      continue;
+    }
+    if (tensor.count != result.layout.dimension)
+      return corrupt(state_path, "has another dimension than its model");
     if (tensor.name == kFirst) result.state.first = std::move(values);
     if (tensor.name == kSecond) result.state.second = std::move(values);
     if (tensor.name == kAggregate) result.state.aggregate = std::move(values);

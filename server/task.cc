@@ -51,9 +51,7 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
   request.optimiser = wish.step.optimiser;
   request.memory_budget = wish.memory_bytes;
   MUSTER_ASSIGN(task->plan_, robust::make_plan(request, parts.backend));
-  if (has_shared_scales(request.format.codec))
-    task->scale_exponents_.assign(divide_up(task->layout_.dimension, block),
-                                  static_cast<std::int8_t>(wish.scale_exponent));
+  task->set_scales();
   if (ingest::record_bytes(task->plan_.row_bytes) > parts.slots.slot_bytes())
     return Status(Code::kInvalid, "chunk_too_large",
                   fmt::format("a chunk of {} coordinates in {} takes {} bytes, a slot holds {}; "
@@ -89,6 +87,15 @@ Status Task::load_model() {
     state_.values = std::move(file.values);
   }
   return publish();
+}
+
+void Task::set_scales() {
+  if (!has_shared_scales(plan_.request.format.codec)) return;
+  const auto blocks = divide_up<std::uint64_t>(layout_.dimension, config_.block);
+  scale_exponents_ = state_.scale_exponents;
+  if (scale_exponents_.empty())
+    scale_exponents_.assign(blocks, static_cast<std::int8_t>(config_.scale_exponent));
+  MUSTER_CHECK_OP(scale_exponents_.size(), ==, blocks);
 }
 
 Status Task::publish() {
@@ -129,6 +136,7 @@ Status Task::adopt_import() {
   state_ = std::move(import_->state);
   version_ = import_->version;
   import_.reset();
+  set_scales();
   return publish();
 }
 

@@ -93,6 +93,8 @@ class Task {
   Task(TaskParts parts, TaskRow row, TaskConfig config);
   Status load_model();
   Status publish();
+  /// The exponents devices are told: those of the present version, else the configuration's.
+  void set_scales();
   Status adopt_import();
   Status open_next();
   Status open(RoundRow row, const std::vector<RecoveredRecord>& records);

@@ -229,6 +229,13 @@ Status Task::aggregate() {
   if (failure.ok())
     failure = robust::apply_step(parts_.backend, config_.step, plan_, aggregated->outcome,
                                  aggregated->sum, next);
+  if (failure.ok() && config_.adaptive_scales) {
+    next.scale_exponents = scale_exponents_;
+    MUSTER_TRY(cohort_->adapt_scales(
+        round_row_.sealed,
+        robust::scale_range(plan_.request.format.codec, config_.value_bound, plan_.grid_bits),
+        next.scale_exponents));
+  }
   if (!failure.ok()) {
     // The rule or the step is not defined on this cohort: the round fails, the node does not.
     if (failure.code() != Code::kInvalid) return failure;
@@ -246,15 +253,20 @@ Status Task::aggregate() {
   metrics_->aggregate.observe(seconds);
   if (outcome.invalid > 0) metrics_->invalid.add(outcome.invalid);
   if (round_row_.state != RoundState::kAggregated) {
-    const nlohmann::json record = {{"cohort", round_row_.sealed.size()},
-                                   {"n", outcome.n},
-                                   {"f", outcome.f},
-                                   {"invalid", outcome.invalid},
-                                   {"divisor", outcome.divisor},
-                                   {"selected", outcome.selected.size()},
-                                   {"chosen", outcome.chosen},
-                                   {"plan", plan_.describe()},
-                                   {"aggregate_seconds", seconds}};
+    nlohmann::json record = {{"cohort", round_row_.sealed.size()},
+                             {"n", outcome.n},
+                             {"f", outcome.f},
+                             {"invalid", outcome.invalid},
+                             {"divisor", outcome.divisor},
+                             {"selected", outcome.selected.size()},
+                             {"chosen", outcome.chosen},
+                             {"plan", plan_.describe()},
+                             {"aggregate_seconds", seconds}};
+    if (config_.adaptive_scales) {
+      const auto [least, most] =
+          std::minmax_element(next.scale_exponents.begin(), next.scale_exponents.end());
+      record["next_scale_exponents"] = {{"least", *least}, {"most", *most}};
+    }
     round_row_.record = record.dump();
     round_row_.model_hash = hash;
     MUSTER_TRY(parts_.control.aggregate_round(row_.id, round_row_.round, hash, round_row_.record));
@@ -275,6 +287,7 @@ Status Task::release() {
   round_row_.state = RoundState::kReleased;
   state_ = std::move(*next_);
   next_.reset();
+  set_scales();
   version_ = version;
   ++rounds_done_;
   MUSTER_TRY(publish());

@@ -118,6 +118,7 @@ model = "some \"odd\\ name\u0001.safetensors"
 codec = "i8s"
 block = 64
 scale_exponent = -12
+scales = "adaptive"
 bits = 0
 rotation = 1024
 keep = 0.25
@@ -154,6 +155,7 @@ TEST(TaskConfig, EveryKeyIsRead) {
   EXPECT_EQ(task->codec, "i8s");
   EXPECT_EQ(task->block, 64u);
   EXPECT_EQ(task->scale_exponent, -12);
+  EXPECT_TRUE(task->adaptive_scales);
   EXPECT_EQ(task->bits, 0u);
   EXPECT_EQ(task->rotation, 1024u);
   EXPECT_EQ(task->keep, 0.25);
