@@ -252,6 +252,22 @@ struct StepJob {
   std::size_t d = 0;
 };
 
+/// target[k] += weight * noise of coordinate first + k: discrete Gaussian on the integers with
+/// standard deviation 2^log2_sigma, from ChaCha20 under `key`, integers only (kernels/cell/gauss.h
+/// says how exact). A coordinate's noise is a function of key, vector and coordinate alone, so any
+/// split of the coordinates over jobs, threads or nodes gives the same. |noise| < 2^(log2_sigma +
+/// 4).
+struct NoiseJob {
+  std::span<const std::uint32_t, 8> key;  ///< host, read during the call; never logged
+  std::uint32_t vector = 0;  ///< which vector of noise under this key; each is drawn once
+  int log2_sigma = 0;        ///< kMinLog2Sigma to kMaxLog2Sigma
+  std::int64_t weight = 1;
+  std::uint64_t first = 0;         ///< coordinate of target[0]; first + d <= 2^34
+  std::int64_t* target = nullptr;  ///< d sums
+  std::size_t d = 0;
+};
+constexpr int kMinLog2Sigma = 6, kMaxLog2Sigma = 40;
+
 /// See the head of this file for threads and ownership.
 class Backend {
  public:
@@ -305,6 +321,8 @@ class Backend {
   virtual void merge(const MergeJob& job, Stream stream) = 0;
   /// target[k] = its sign: -1, 0 or 1.
   virtual void elect(std::int64_t* target, std::size_t d, Stream stream) = 0;
+  /// Waits for nothing but leaves no copy of the key behind once the stream has passed the job.
+  virtual void add_noise(const NoiseJob& job, Stream stream) = 0;
 
   /// Scratch a call may need at most, for the planner: bytes for a chunk of d coordinates, n rows.
   virtual std::size_t scratch_bytes(std::size_t n, std::size_t d) const = 0;

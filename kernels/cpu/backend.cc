@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/limits.h"
 #include "kernels/cpu/expand.h"
 #include "kernels/cpu/level.h"
 #include "kernels/cpu/memory.h"
@@ -94,6 +95,7 @@ class CpuBackend final : public Backend {
   void vote(const VoteJob& job, Stream stream) override;
   void merge(const MergeJob& job, Stream stream) override;
   void elect(std::int64_t* target, std::size_t d, Stream stream) override;
+  void add_noise(const NoiseJob& job, Stream stream) override;
 
   std::size_t scratch_bytes(std::size_t n, std::size_t d) const override;
   std::size_t kept_sum_scratch_bytes(std::size_t n, std::size_t d) const override;
@@ -358,6 +360,16 @@ void CpuBackend::merge(const MergeJob& job, Stream) {
 void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
   split_coordinates(d, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
     kernels_.elect(target, begin, end);
+  });
+}
+
+void CpuBackend::add_noise(const NoiseJob& job, Stream) {
+  MUSTER_CHECK(job.log2_sigma >= kMinLog2Sigma && job.log2_sigma <= kMaxLog2Sigma);
+  MUSTER_CHECK(job.d <= limits::kMaxDimension && job.first <= limits::kMaxDimension - job.d);
+  const NoiseView noise{job.key.data(), job.vector, job.log2_sigma,
+                        job.weight,     job.first,  job.target};
+  split_coordinates(job.d, 16, [&](std::size_t begin, std::size_t end, std::size_t) {
+    kernels_.add_noise(noise, begin, end);
   });
 }
 

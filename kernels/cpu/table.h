@@ -56,6 +56,16 @@ struct MergeView {
   double pull, divisor;
 };
 
+/// NoiseJob of backend.h.
+struct NoiseView {
+  const std::uint32_t* key;
+  std::uint32_t vector;
+  int log2_sigma;
+  std::int64_t weight;
+  std::uint64_t first;
+  std::int64_t* target;
+};
+
 /// MixStage of backend.h.
 struct MixView {
   const std::uint32_t* bounds;
@@ -213,6 +223,7 @@ struct KernelTable {
   void (*vote)(const ChunkView&, std::int64_t* target, std::size_t begin, std::size_t end);
   void (*merge)(const MergeView&, std::size_t begin, std::size_t end);
   void (*elect)(std::int64_t* target, std::size_t begin, std::size_t end);
+  void (*add_noise)(const NoiseView&, std::size_t begin, std::size_t end);
 };
 
 // One a level; x86-64-v2, v3 and v4, or the compiler's default on other processors.

@@ -8,6 +8,7 @@
 #include "kernels/cpu/variant/hadamard.h"
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
+#include "kernels/cpu/variant/noise.h"
 #include "kernels/cpu/variant/relate.h"
 #include "kernels/cpu/variant/sketch.h"
 #include "kernels/cpu/variant/step.h"
@@ -38,6 +39,7 @@ const KernelTable kTable = {
     .vote = vote,
     .merge = merge,
     .elect = elect,
+    .add_noise = add_noise,
 };
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL

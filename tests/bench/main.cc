@@ -144,6 +144,7 @@ int main_of_bench(int argc, char** argv) {
   add_ingest(all, options);
   add_kernels(all, options);
   add_krum(all, options);
+  add_noise(all, options);
   for (Pair& pair : all)
     if (wanted(options.only, pair.id) && pair.name.find(options.match) != std::string::npos)
       pairs.push_back(std::move(pair));

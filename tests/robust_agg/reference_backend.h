@@ -12,6 +12,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/check.h"
 #include "kernels/backend.h"
 #include "kernels/canonical.h"
 
@@ -270,6 +271,9 @@ class ReferenceBackend final : public kernels::Backend {
   void elect(std::int64_t* target, std::size_t d, kernels::Stream) override {
     for (std::size_t k = 0; k < d; ++k) target[k] = target[k] > 0 ? 1 : target[k] < 0 ? -1 : 0;
   }
+
+  /// No rule adds noise.
+  void add_noise(const kernels::NoiseJob&, kernels::Stream) override { MUSTER_CHECK(false); }
 
   std::size_t scratch_bytes(std::size_t, std::size_t) const override { return 1000; }
 
