@@ -66,9 +66,11 @@ void run_atomic(Warp& warp, const Instruction& instruction, Mask active) {
   access.lanes = active;
   access.space = instruction.space;
   for_lanes(active, [&](int l) {
-    const std::uint64_t base = instruction.flag ? warp.row<std::uint32_t>(instruction.rows[1])[l]
-                                                : warp.row<std::uint64_t>(instruction.rows[1])[l];
-    access.address[static_cast<std::size_t>(l)] = base + instruction.immediate;
+    const std::uint64_t address =
+        instruction.flag ? warp.row<std::uint32_t>(instruction.rows[1])[l] +
+                               static_cast<std::uint32_t>(instruction.immediate)
+                         : warp.row<std::uint64_t>(instruction.rows[1])[l] + instruction.immediate;
+    access.address[static_cast<std::size_t>(l)] = address;
   });
   warp.block.reach(warp, access);
   const auto* a = warp.row<Stored<T>>(instruction.rows[2]);

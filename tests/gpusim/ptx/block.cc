@@ -354,6 +354,7 @@ bool Block::release_barrier() {
     }
   }
   pc_ = reference->pc;
+  if (launch_.options->strict_exits) check_exits();
   if (Counts* count = counts()) ++count->barriers;
   launch_.races->barrier();
   reduce_at_barrier(kernel_.code[pc_]);
@@ -361,6 +362,15 @@ bool Block::release_barrier() {
     if (warp.live != 0) warp.paths.assign(1, Path{pc_ + 1, warp.live});
   }
   return true;
+}
+
+void Block::check_exits() {
+  for (Warp& warp : warps_) {
+    if (warp.live == warp.exists) continue;
+    warp_ = &warp;
+    fail(Fault::kBarrierDivergence, first_lane(warp.exists & ~warp.live),
+         "the block waits at a barrier, but this thread has returned before it");
+  }
 }
 
 // bar.red: 1 and, 2 or, 3 popc of a predicate over the block.

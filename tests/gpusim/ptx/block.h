@@ -80,8 +80,8 @@ struct Access {
   std::uint32_t bytes = 4;  // of all elements of a lane
   bool ordering = false;    // .relaxed, .acquire, .release: races with no atomic
   Mask lanes = 0;
-  std::array<std::uint64_t, kLanes> address{};
-  std::array<std::byte*, kLanes> host{};  // filled by Block::reach
+  std::array<std::uint64_t, kLanes> address;
+  std::array<std::byte*, kLanes> host;  // filled by Block::reach
 };
 
 // What all blocks of a launch share.
@@ -135,6 +135,7 @@ class Block {
   void jump(Warp& warp, std::size_t path, const Instruction& instruction, Mask taken);
   void collective(Warp& warp, std::size_t path, const Instruction& instruction, Mask active);
   bool release_barrier();
+  void check_exits();
   void reduce_at_barrier(const Instruction& instruction);
   [[noreturn]] void report_deadlock();
   std::uint64_t random();
@@ -144,6 +145,8 @@ class Block {
   void reach_shared(Warp& warp, Access& access);
   void reach_private(Warp& warp, Access& access);
   std::byte* shared_bytes(int lane, std::uint64_t offset, std::uint32_t bytes);
+  Allocation& find_global(const Access& access, int lane) const;
+  Cell* shared_cells(std::uint64_t offset, std::uint32_t bytes, std::size_t* count);
   void count(const Access& access);
 
   LaunchState& launch_;

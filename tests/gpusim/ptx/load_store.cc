@@ -23,7 +23,8 @@ void find_addresses(Warp& warp, const Instruction& instruction, Mask active, Row
   std::uint64_t* const to = access->address.data();
   if (instruction.flag) {
     const auto* base = warp.row<std::uint32_t>(row);
-    for_lanes(active, [=](int l) { to[l] = base[l] + offset; });
+    const auto short_offset = static_cast<std::uint32_t>(offset);
+    for_lanes(active, [=](int l) { to[l] = base[l] + short_offset; });
   } else {
     const auto* base = warp.row<std::uint64_t>(row);
     for_lanes(active, [=](int l) { to[l] = base[l] + offset; });

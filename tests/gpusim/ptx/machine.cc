@@ -111,6 +111,10 @@ std::string check_geometry(const Launch& launch, const Kernel& kernel, const Opt
   }
   if (std::uint64_t{grid.x} * grid.y * grid.z > INT32_MAX) return "a grid too large to emulate";
   const std::size_t shared = kernel.shared_bytes + launch.dynamic_shared;
+  if (kernel.shared_bytes > options.static_limit) {
+    return std::to_string(kernel.shared_bytes) + " bytes of static shared memory, of at most " +
+           std::to_string(options.static_limit);
+  }
   if (shared > options.shared_limit) {
     return std::to_string(shared) + " bytes of shared memory, of at most " +
            std::to_string(options.shared_limit);

@@ -30,9 +30,11 @@ struct Options {
   std::uint32_t seed = 0;
   bool races = true;          // data races in shared and global memory; missing cp.async waits
   bool uninitialised = true;  // reads of bytes nobody wrote
+  bool strict_exits = true;   // a barrier after some threads of the block have returned is reported
   bool traffic = false;       // count requests, sectors and bank cycles (machine.traffic())
   std::uint64_t max_steps = 4'000'000'000;  // warp instructions of one launch: an endless loop ends
-  std::size_t shared_limit = 227 * 1024;    // bytes of shared memory a block may ask for
+  std::size_t shared_limit = 227 * 1024;    // bytes of shared memory a block may ask for, of which
+  std::size_t static_limit = 48 * 1024;     // so many may be static
 };
 
 enum class Fault : std::uint8_t {
@@ -41,7 +43,7 @@ enum class Fault : std::uint8_t {
   kUninitialised,
   kMisaligned,
   kWrongDevice,        // memory of another device
-  kBarrierDivergence,  // threads of a block wait at different barriers
+  kBarrierDivergence,  // threads of a block wait at different barriers, or some have returned
   kWarpMask,           // a warp operation's mask is wrong, or it reads a lane outside it
   kMissingWait,        // the target of a cp.async is used before it was waited for
   kDeadlock,           // lanes wait for lanes that cannot come

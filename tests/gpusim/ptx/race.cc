@@ -1,6 +1,7 @@
 #include "tests/gpusim/ptx/race.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 
 #include "tests/gpusim/ptx/failure.h"
@@ -8,20 +9,21 @@
 namespace gpusim {
 
 void ShadowPage::refine(std::size_t bytes, std::uint32_t launch) {
+  const int wanted = std::countr_zero(std::min<std::size_t>(bytes, 16));
   if (launch != launch_) {
     // Nothing of an older launch matters; a granule that fits the first access is a guess at the
     // rest.
     launch_ = launch;
-    const std::size_t wanted = std::min<std::size_t>(bytes, 16);
-    if (cells_ != nullptr && granule_ == wanted) return;
-    granule_ = wanted;
-    cells_ = std::make_unique<Cell[]>(kBytes / granule_);
+    if (cells_ != nullptr && granule_log2_ == wanted) return;
+    granule_log2_ = wanted;
+    cells_ = std::make_unique<Cell[]>(kBytes >> wanted);
     return;
   }
-  auto finer = std::make_unique<Cell[]>(kBytes / bytes);
-  for (std::size_t i = 0; i < kBytes / bytes; ++i) finer[i] = cells_[i * bytes / granule_];
+  auto finer = std::make_unique<Cell[]>(kBytes >> wanted);
+  for (std::size_t i = 0; i < kBytes >> wanted; ++i)
+    finer[i] = cells_[i >> (granule_log2_ - wanted)];
   cells_ = std::move(finer);
-  granule_ = bytes;
+  granule_log2_ = wanted;
 }
 
 std::uint32_t RaceChecker::next_era() { return ++era_; }

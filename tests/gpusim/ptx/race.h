@@ -7,6 +7,7 @@
 // atomic handed the first over to the second. Shuffles and votes order nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -43,17 +44,16 @@ class ShadowPage {
   // First of the cells under [offset, offset + bytes), and their number. The range is aligned to
   // its size, a power of two. Cells of an older launch may be forgotten.
   Cell* cells(std::size_t offset, std::size_t bytes, std::uint32_t launch, std::size_t* count) {
-    if (bytes < granule_ || launch != launch_) refine(bytes, launch);
-    const std::size_t first = offset / granule_;
-    *count = (offset + bytes - 1) / granule_ - first + 1;
-    return &cells_[first];
+    if (launch != launch_ || bytes >> granule_log2_ == 0) refine(bytes, launch);
+    *count = std::max<std::size_t>(bytes >> granule_log2_, 1);
+    return &cells_[offset >> granule_log2_];
   }
 
  private:
   void refine(std::size_t bytes, std::uint32_t launch);
 
   std::unique_ptr<Cell[]> cells_;
-  std::size_t granule_ = 16;
+  int granule_log2_ = 4;
   std::uint32_t launch_ = 0;
 };
 

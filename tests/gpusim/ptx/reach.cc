@@ -17,14 +17,22 @@ std::string describe(const Access& access) {
   return text.append(std::to_string(access.bytes)).append(" bytes");
 }
 
-void remember(RaceChecker& races, Cell& cell, const Access& access, Party who, Where where,
-              std::uint64_t address) {
+// Calls run(check), where check(cell, who, address) is what the races of this kind of access ask
+// for.
+template <class Run>
+void with_check(RaceChecker& races, const Access& access, Where where, Run run) {
   if (access.kind == Access::Kind::kAtomic || access.ordering) {
-    races.atomic(cell, who, where, address);
+    run([&, where](Cell& cell, Party who, std::uint64_t address) {
+      races.atomic(cell, who, where, address);
+    });
   } else if (access.kind == Access::Kind::kWrite) {
-    races.write(cell, who, where, address);
+    run([&, where](Cell& cell, Party who, std::uint64_t address) {
+      races.write(cell, who, where, address);
+    });
   } else {
-    races.read(cell, who, where, address);
+    run([&, where](Cell& cell, Party who, std::uint64_t address) {
+      races.read(cell, who, where, address);
+    });
   }
 }
 
@@ -101,53 +109,58 @@ void Block::reach(Warp& warp, Access& access) {
 void Block::reach_global(Warp& warp, Access& access) {
   const Options& options = *launch_.options;
   RaceChecker& races = *launch_.races;
-  const Allocation* checked = nullptr;
+  const bool reads = access.kind != Access::Kind::kWrite;
+  const bool writes = access.kind != Access::Kind::kRead;
   Allocation* memory = nullptr;
-  for_lanes(access.lanes, [&](int lane) {
+  const auto reach_lane = [&](int lane, auto check) {
     const std::uint64_t address = access.address[static_cast<std::size_t>(lane)];
     access.host[static_cast<std::size_t>(lane)] = reinterpret_cast<std::byte*>(address);
     if (memory == nullptr || address < memory->begin || address + access.bytes > memory->end) {
-      memory = launch_.memory->find(address);
-      if (memory == nullptr || address + access.bytes > memory->end) {
-        std::string text = describe(access).append(" at ").append(hex(address));
-        if (memory != nullptr)
-          text.append(" runs past the end of its buffer");
-        else if (const Allocation* before = launch_.memory->find(address - access.bytes)) {
-          text.append(" begins ").append(std::to_string(address - before->end));
-          text.append(" bytes past the end of a buffer of ");
-          text.append(std::to_string(before->end - before->begin)).append(" bytes");
-        } else {
-          text.append(" is in no buffer");
-        }
-        fail(Fault::kOutOfBounds, lane, text);
-      }
+      memory = &find_global(access, lane);
     }
-    if (memory != checked && memory->device >= 0 && memory->device != launch_.device) {
-      fail(Fault::kWrongDevice, lane,
-           "memory of device " + std::to_string(memory->device) + " on device " +
-               std::to_string(launch_.device));
-    }
-    checked = memory;
-    const bool reads = access.kind != Access::Kind::kWrite;
-    const bool writes = access.kind != Access::Kind::kRead;
     if (!writes && memory->initialised && !options.races) return;
     Page& page = memory->page(address);
     const std::size_t offset = (address - memory->origin) % Page::kBytes;
     if (reads && options.uninitialised && !page.is_written(offset, access.bytes)) {
+      std::string text = describe(access);
       fail(Fault::kUninitialised, lane,
-           describe(access)
-               .append(" of global memory at ")
-               .append(hex(address))
-               .append(" that nobody wrote"));
+           text.append(" of global memory at ").append(hex(address)).append(" that nobody wrote"));
     }
     if (writes) page.mark_written(offset, access.bytes);
     if (!options.races) return;
     std::size_t cells = 0;
     Cell* cell = page.shadow.cells(offset, access.bytes, races.launch(), &cells);
-    for (std::size_t i = 0; i < cells; ++i) {
-      remember(races, cell[i], access, Party{warp.index, lane}, Where::kGlobal, address);
-    }
+    for (std::size_t i = 0; i < cells; ++i) check(cell[i], Party{warp.index, lane}, address);
+  };
+  with_check(races, access, Where::kGlobal, [&](auto check) {
+    for (Mask left = access.lanes; left != 0; left &= left - 1) reach_lane(first_lane(left), check);
   });
+}
+
+// The allocation a lane's access lies in.
+Allocation& Block::find_global(const Access& access, int lane) const {
+  const std::uint64_t address = access.address[static_cast<std::size_t>(lane)];
+  Allocation* memory = launch_.memory->find(address);
+  if (memory != nullptr && address + access.bytes <= memory->end) {
+    if (memory->device < 0 || memory->device == launch_.device) return *memory;
+    std::string text("memory of device ");
+    text.append(std::to_string(memory->device))
+        .append(" on device ")
+        .append(std::to_string(launch_.device));
+    fail(Fault::kWrongDevice, lane, std::move(text));
+  }
+  std::string text = describe(access).append(" at ").append(hex(address));
+  if (memory != nullptr) {
+    text.append(" runs past the end of its buffer");
+  } else if (const Allocation* before = launch_.memory->find(address - access.bytes)) {
+    text.append(" begins ")
+        .append(std::to_string(address - before->end))
+        .append(" bytes past a buffer of ");
+    text.append(std::to_string(before->end - before->begin)).append(" bytes");
+  } else {
+    text.append(" is in no buffer");
+  }
+  fail(Fault::kOutOfBounds, lane, std::move(text));
 }
 
 std::byte* Block::shared_bytes(int lane, std::uint64_t offset, std::uint32_t bytes) {
@@ -161,31 +174,36 @@ std::byte* Block::shared_bytes(int lane, std::uint64_t offset, std::uint32_t byt
   return reinterpret_cast<std::byte*>(shared_.data()) + offset;
 }
 
+Cell* Block::shared_cells(std::uint64_t offset, std::uint32_t bytes, std::size_t* count) {
+  ShadowPage& page = shared_shadow_[offset / ShadowPage::kBytes];
+  return page.cells(offset % ShadowPage::kBytes, bytes, launch_.races->launch(), count);
+}
+
 void Block::reach_shared(Warp& warp, Access& access) {
   const Options& options = *launch_.options;
   RaceChecker& races = *launch_.races;
   const bool reads = access.kind != Access::Kind::kWrite;
-  for_lanes(access.lanes, [&](int lane) {
+  const auto reach_lane = [&](int lane, auto check) {
     const std::uint64_t offset = access.address[static_cast<std::size_t>(lane)];
     access.host[static_cast<std::size_t>(lane)] = shared_bytes(lane, offset, access.bytes);
     if (!options.races && !options.uninitialised) return;
     std::size_t cells = 0;
-    Cell* cell = shared_shadow_[offset / ShadowPage::kBytes].cells(
-        offset % ShadowPage::kBytes, access.bytes, races.launch(), &cells);
+    Cell* cell = shared_cells(offset, access.bytes, &cells);
     for (std::size_t i = 0; i < cells; ++i) {
       if (reads && options.uninitialised && !races.written_in_block(cell[i])) {
-        fail(Fault::kUninitialised, lane,
-             describe(access)
-                 .append(" of shared memory at offset ")
-                 .append(std::to_string(offset))
-                 .append(" that no thread of the block wrote"));
+        std::string text =
+            describe(access).append(" of shared memory at offset ").append(std::to_string(offset));
+        fail(Fault::kUninitialised, lane, text.append(" that no thread of the block wrote"));
       }
       if (options.races) {
-        remember(races, cell[i], access, Party{warp.index, lane}, Where::kShared, offset);
+        check(cell[i], Party{warp.index, lane}, offset);
       } else if (access.kind != Access::Kind::kRead) {
         races.mark_written(cell[i]);
       }
     }
+  };
+  with_check(races, access, Where::kShared, [&](auto check) {
+    for (Mask left = access.lanes; left != 0; left &= left - 1) reach_lane(first_lane(left), check);
   });
 }
 
@@ -219,8 +237,7 @@ void Block::begin_copy(Warp& warp, int lane, const Warp::Copy& copy) {
   shared_bytes(lane, copy.target, copy.bytes);
   if (!launch_.options->races) return;
   std::size_t cells = 0;
-  Cell* cell = shared_shadow_[copy.target / ShadowPage::kBytes].cells(
-      copy.target % ShadowPage::kBytes, copy.bytes, launch_.races->launch(), &cells);
+  Cell* cell = shared_cells(copy.target, copy.bytes, &cells);
   for (std::size_t i = 0; i < cells; ++i) {
     launch_.races->begin_copy(cell[i], Party{warp.index, lane}, copy.target);
   }
@@ -229,8 +246,7 @@ void Block::begin_copy(Warp& warp, int lane, const Warp::Copy& copy) {
 void Block::end_copy(Warp& warp, int lane, const Warp::Copy& copy) {
   std::byte* target = shared_bytes(lane, copy.target, copy.bytes);
   std::size_t cells = 0;
-  Cell* cell = shared_shadow_[copy.target / ShadowPage::kBytes].cells(
-      copy.target % ShadowPage::kBytes, copy.bytes, launch_.races->launch(), &cells);
+  Cell* cell = shared_cells(copy.target, copy.bytes, &cells);
   for (std::size_t i = 0; i < cells; ++i) launch_.races->end_copy(cell[i], Party{warp.index, lane});
   std::fill_n(target, copy.bytes, std::byte{0});
   for (std::uint32_t done = 0; done < copy.source_bytes;) {
