@@ -14,12 +14,12 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 # Warnings, the arithmetic contract of docs/numerics.md, and the sanitizers of the preset.
 add_library(muster_options INTERFACE)
 target_include_directories(muster_options INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(muster_options INTERFACE
-  -Wall -Wextra -Wconversion -Wshadow -Werror
-  -ffp-contract=off -fno-math-errno -fno-trapping-math)
+# nvcc knows none of these: CUDA sources state their own.
+target_compile_options(muster_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:\
+-Wall;-Wextra;-Wconversion;-Wshadow;-Werror;-ffp-contract=off;-fno-math-errno;-fno-trapping-math>")
 # The oldest x86-64 Muster supports has SSE4.2 and POPCNT; faster levels are chosen at run time.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64")
-  target_compile_options(muster_options INTERFACE -march=x86-64-v2)
+  target_compile_options(muster_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=x86-64-v2>)
 endif()
 target_compile_definitions(muster_options INTERFACE MUSTER_VERSION="${PROJECT_VERSION}")
 target_link_libraries(muster_options INTERFACE Threads::Threads)
