@@ -1,6 +1,7 @@
 #include "kernels/cpu/memory.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <limits>
@@ -8,10 +9,20 @@
 namespace muster::kernels {
 namespace {
 constexpr std::size_t kAlignment = 64;
+/// A column of many rows meets a page a row: with small pages each step would wait for the page
+/// tables too.
+constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 }  // namespace
 
 HostMemory host_memory(std::size_t bytes) {
-  return HostMemory(static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes)));
+  if (bytes < kHugePage)
+    return HostMemory(static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes)));
+  HostMemory memory(static_cast<std::byte*>(std::aligned_alloc(kHugePage, bytes)));
+#if defined(MADV_HUGEPAGE)
+  // Whole huge pages only, so that no more becomes resident. A system without them refuses: fine.
+  if (memory != nullptr) ::madvise(memory.get(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  return memory;
 }
 
 Result<Buffer> HostBuffers::allocate(std::size_t bytes) {

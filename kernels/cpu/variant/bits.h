@@ -74,7 +74,7 @@ MUSTER_CELL constexpr uint32_t lower_halves(int distance) {
 /// Every bit i exchanged with bit i ^ distance.
 MUSTER_CELL Bits swap_halves(Bits x, int distance) {
   const Bits lower = Bits{} + lower_halves(distance);
-  return ((x >> distance) & lower) | ((x & lower) << distance);
+  return choose(lower, x >> distance, x << distance);
 }
 
 /// Bits i + distance of a exchanged with bits i of b, for all i in the lower halves.

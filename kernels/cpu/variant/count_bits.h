@@ -52,11 +52,12 @@ MUSTER_CELL void count_vectors(size_t n, const Next& next, SlicedCount& count) {
   count.digits = digits;
 }
 
-/// Adds up the counts of bit positions that differ in `distance` only; both get the sum.
-MUSTER_CELL void fold_count(SlicedCount& count, int distance) {
+/// Adds up the counts of bit positions that differ in kDistance only; both get the sum.
+template <int kDistance>
+MUSTER_CELL void fold_count(SlicedCount& count) {
   Bits carry = {};
   for (int j = 0; j < count.digits; ++j) {
-    const Bits mine = count.digit[j], other = swap_halves(mine, distance);
+    const Bits mine = count.digit[j], other = swap_halves(mine, kDistance);
     count.digit[j] = parity(mine, other, carry);
     carry = majority(mine, other, carry);
   }

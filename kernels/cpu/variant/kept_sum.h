@@ -183,6 +183,23 @@ void sum_codes(const ChunkView& view, const KeptSumView& job, size_t begin, size
   }
 }
 
+/// Codecs that send coordinates as wide as they are Stored.
+constexpr bool has_wire_vectors(cell::Coding coding) {
+  return coding == cell::Coding::kF32 || coding == cell::Coding::kF16 ||
+         coding == cell::Coding::kBF16 || coding == cell::Coding::kI8S;
+}
+
+/// One row of a whole panel, from `source` on; `target`: its place in the first tile.
+template <cell::Coding kCoding>
+MUSTER_CELL void load_wire_row(const std::byte* source, const TileShape& shape, Bits* target) {
+  for (size_t tile = 0; tile < shape.panel_tiles; ++tile, target += shape.tile_vectors)
+    for (int i = 0; i < shape.slices; ++i, source += sizeof(Bits)) {
+      Bits wire;
+      memcpy(&wire, source, sizeof wire);
+      target[i] = StoredAs<kCoding>::from_wire(wire);
+    }
+}
+
 /// A panel: columns [begin, end) of all rows as consecutive tiles. Free columns are zero, free rows
 /// of the last group past all.
 template <cell::Coding kCoding>
@@ -192,6 +209,13 @@ void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, siz
   const size_t rows = shape.tile_vectors * sizeof(Bits) / (shape.columns * sizeof(Stored));
   for (size_t row = 0; row < rows; ++row) {
     if (row + kRowsAhead < view.n) prefetch_row<kCoding>(view, row + kRowsAhead, begin, end);
+    if constexpr (has_wire_vectors(kCoding)) {
+      if (row < view.n && end - begin == shape.panel_tiles * shape.columns) {
+        load_wire_row<kCoding>(view.rows[row] + begin * sizeof(Stored), shape,
+                               panel + row * static_cast<size_t>(shape.slices));
+        continue;
+      }
+    }
     Bits* tile = panel;
     for (size_t k = begin; k < end; k += shape.columns, tile += shape.tile_vectors) {
       const size_t count = end - k < shape.columns ? end - k : shape.columns;

@@ -14,10 +14,11 @@ constexpr size_t kWalkBytes = 40 * 1024;
 constexpr size_t kMaxTileColumns = 8 * kVectorBytes;
 /// Rows are read in pieces of several tiles, as memory takes as long to give a short piece as a
 /// long one: kPieceBytes, while the coordinates of all rows stay within kPanelBytes.
-constexpr size_t kPieceBytes = 512;
+constexpr size_t kPieceBytes = 256;
 constexpr size_t kPanelBytes = 3 * 1024 * 1024;
-/// Rows asked for ahead of the one that is read.
-constexpr size_t kRowsAhead = 32;
+/// Rows asked for ahead of the one that is read. As many pieces as a core has requests under way;
+/// more would push each other out of the second cache level where rows lie a power of two apart.
+constexpr size_t kRowsAhead = 16;
 
 struct TileShape {
   int slices;            ///< vectors of a row

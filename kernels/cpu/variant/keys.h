@@ -27,7 +27,8 @@ MUSTER_CELL uint16_t half_of(uint16_t key) {
 
 /// How a codec's coordinates are kept in a tile: as Stored, which compares as the coordinates do
 /// and is value(stored) as a number. keys(bits) makes unsigned keys of a vector of them, and
-/// stored(key) the way back.
+/// stored(key) the way back; from_wire(bits) makes a vector of them of coordinates as they are
+/// sent, where these are as wide.
 template <cell::Coding kCoding>
 struct StoredAs {
   using Stored = float;  ///< never -0
@@ -35,6 +36,10 @@ struct StoredAs {
   MUSTER_CELL static float before_all() { return cell::float_of(0xff800000u); }
   MUSTER_CELL static float past_all() { return cell::float_of(cell::kInfinityBits); }
   MUSTER_CELL static float value(float x) { return x; }
+  MUSTER_CELL static Bits from_wire(Bits x) {
+    using Floats [[gnu::vector_size(kVectorBytes)]] = float;
+    return reinterpret_cast<Bits>(reinterpret_cast<Floats>(x) + 0.0f);
+  }
   MUSTER_CELL static Bits keys(Bits x) {
     using Signed [[gnu::vector_size(kVectorBytes)]] = int32_t;
     return x ^ (reinterpret_cast<Bits>(reinterpret_cast<Signed>(x) >> 31) | kTopBit32);
@@ -48,6 +53,13 @@ struct StoredAsHalf {
   using Key = uint16_t;
   MUSTER_CELL static uint16_t before_all() { return 0; }
   MUSTER_CELL static uint16_t past_all() { return 0xffff; }
+  MUSTER_CELL static Bits from_wire(Bits x) {
+    using Halves [[gnu::vector_size(kVectorBytes)]] = uint16_t;
+    const Halves bits = reinterpret_cast<Halves>(x);
+    const Halves number = bits == kTopBit16 ? Halves{} : bits;
+    const Halves above = Halves{} + kTopBit16, below = ~Halves{};
+    return reinterpret_cast<Bits>(number ^ ((number & kTopBit16) != 0 ? below : above));
+  }
   MUSTER_CELL static Bits keys(Bits x) { return x; }
   MUSTER_CELL static uint16_t stored(uint16_t key) { return key; }
 };
@@ -66,6 +78,7 @@ struct StoredAs<cell::Coding::kI8S> {
   MUSTER_CELL static uint8_t before_all() { return 0; }
   MUSTER_CELL static uint8_t past_all() { return 0xff; }
   MUSTER_CELL static Bits keys(Bits x) { return x; }
+  MUSTER_CELL static Bits from_wire(Bits x) { return x ^ 0x80808080u; }
   MUSTER_CELL static uint8_t stored(uint8_t key) { return key; }
 };
 

@@ -79,7 +79,11 @@ void take_digit(int digit, SlicedCount& zeros, RankSearch& search) {
 /// Counts over the bit positions that belong to the same column.
 template <int kBits>
 void fold_rows(int slices, SlicedCount& count) {
-  for (int distance = slices; distance < kBits; distance *= 2) fold_count(count, distance);
+  if (slices <= 1) fold_count<1>(count);
+  if (slices <= 2) fold_count<2>(count);
+  if (slices <= 4) fold_count<4>(count);
+  if (kBits > 8 && slices <= 8) fold_count<8>(count);
+  if (kBits > 16 && slices <= 16) fold_count<16>(count);
 }
 
 /// Fills search[s].key for `searches` searches that have been started.
