@@ -39,9 +39,9 @@ MUSTER_CELL int64_t divide_even(int64_t numerator, int64_t divisor, double recip
   return quotient;
 }
 
-/// places * tie_sum / ties rounded to the nearest integer, ties to even, for 0 <= places <= ties:
-/// what `places` of `ties` equally distant values are worth. The product need not fit 64 bits, its
-/// parts do as long as ties^2 does.
+/// places * tie_sum / ties rounded to the nearest integer, ties to even, for places >= 0: what
+/// `places` of `ties` equally distant values are worth. The product need not fit 64 bits, its parts
+/// do as long as places * ties and the result do.
 MUSTER_CELL int64_t split_ties(int64_t places, int64_t tie_sum, int64_t ties) {
   int64_t quotient = tie_sum / ties;
   int64_t rest = tie_sum % ties;

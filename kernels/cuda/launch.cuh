@@ -14,6 +14,9 @@
 namespace muster::kernels::cuda {
 
 inline constexpr unsigned kThreads = 256;  ///< of a block of the shapes below
+/// Of these on a multiprocessor at least. Said to ptxas, which left to itself spills a register or
+/// two for a block more.
+inline constexpr unsigned kLeastBlocks = 2;
 inline constexpr unsigned kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 /// Blocks of kThreads a multiprocessor holds.
@@ -59,7 +62,7 @@ __device__ __forceinline__ void atomic_add(int64_t* target, int64_t step) {
 }
 
 template <class Cell>
-__global__ void __launch_bounds__(kThreads) map_kernel(size_t d, Cell cell) {
+__global__ void __launch_bounds__(kThreads, kLeastBlocks) map_kernel(size_t d, Cell cell) {
   for (size_t k = thread_index(); k < d; k += thread_count()) cell(k);
 }
 
@@ -74,7 +77,7 @@ inline constexpr std::uint32_t kColumnRows = 64;
 
 /// The kernel of columns(). Rows are cut over blockIdx.y, `rows_each` a cut.
 template <Coding kCoding, class Cell>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kLeastBlocks)
     columns_kernel(CodesView codes, Cell cell, std::uint32_t rows_each) {
   constexpr unsigned kCount = kGroup<kCoding>;
   const std::uint32_t first = blockIdx.y * rows_each;
@@ -95,21 +98,33 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// How columns() cuts its work.
+struct Columns {
+  dim3 grid;
+  std::uint32_t rows_each;
+};
+
+/// Threads for groups of `group` coordinates; where those would not fill the device, rows are cut
+/// as well, to no fewer than kColumnRows each.
+inline Columns columns_shape(const Context& context, const CodesView& codes, std::size_t group) {
+  const unsigned blocks = grid_for(context, divide_up(codes.d, group), kThreads);
+  const unsigned resident = static_cast<unsigned>(context.multiprocessors()) * kResidentBlocks;
+  const std::uint32_t cuts = std::clamp(resident / blocks, 1u, divide_up(codes.n, kColumnRows));
+  const std::uint32_t rows_each = divide_up(codes.n, cuts);
+  return {dim3(blocks, divide_up(codes.n, rows_each)), rows_each};
+}
+
 /// For each coordinate: sum = cell.add(sum, value, cell.of_row(row)) over the rows, from Sum{},
-/// then cell.finish(k, sum, shared). A cohort with few coordinates is cut into several runs of rows
-/// that finish one by one; then `shared`, and finish() adds atomically.
+/// then cell.finish(k, sum, shared). Where the rows are cut each cut finishes; then `shared` is
+/// true, and finish() adds atomically.
 template <class Cell>
 void columns(Context& context, const CodesView& codes, const Cell& cell) {
   if (codes.n == 0 || codes.d == 0) return;
   with_coding(codes.coding, [&](auto tag) {
     constexpr Coding kCoding = decltype(tag)::value;
-    const unsigned blocks =
-        grid_for(context, divide_up(codes.d, std::size_t{kGroup<kCoding>}), kThreads);
-    const unsigned resident = static_cast<unsigned>(context.multiprocessors()) * kResidentBlocks;
-    const std::uint32_t cuts = std::clamp(resident / blocks, 1u, divide_up(codes.n, kColumnRows));
-    const std::uint32_t rows_each = divide_up(codes.n, cuts);
-    launch(context, columns_kernel<kCoding, Cell>, dim3(blocks, divide_up(codes.n, rows_each)),
-           kThreads, codes, cell, rows_each);
+    const Columns shape = columns_shape(context, codes, kGroup<kCoding>);
+    launch(context, columns_kernel<kCoding, Cell>, shape.grid, kThreads, codes, cell,
+           shape.rows_each);
   });
 }
 

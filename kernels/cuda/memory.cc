@@ -6,7 +6,7 @@ namespace muster::kernels::cuda {
 namespace {
 
 /// Beyond the budget: blocks are padded, and operations need scratch.
-constexpr std::size_t kReserveBytes = std::size_t{64} << 20;
+constexpr std::size_t kReserveBytes = std::size_t{1} << 20;
 constexpr std::size_t kReserveShare = 16;
 
 }  // namespace

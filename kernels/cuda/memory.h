@@ -45,7 +45,7 @@ class Memory {
   Result<Buffer> carve(Arena& arena, std::size_t bytes);
 
   /// Tables and results on their way: a job of a million rows has 24 MB of them, in pieces.
-  static constexpr std::size_t kRingBytes = std::size_t{8} << 20;
+  static constexpr std::size_t kRingBytes = std::size_t{4} << 20;
 
   DeviceMemory device_memory_;
   PinnedMemory pinned_memory_;  ///< the ring, then the slab

@@ -16,11 +16,5 @@ void gram(const GramJob&, Context&) { pending("gram"); }
 void pair_distances(const PairDistanceJob&, Context&) { pending("pair_distances"); }
 void sketch(const SketchJob&, Context&) { pending("sketch"); }
 void relate(const RelateJob&, Context&) { pending("relate"); }
-void inspect(const InspectJob&, Context&) { pending("inspect"); }
-void accumulate(const AccumulateJob&, Context&) { pending("accumulate"); }
-void expand(const ExpandJob&, Context&) { pending("expand"); }
-void restore(const RestoreJob&, Context&) { pending("restore"); }
-void step(const StepJob&, Context&) { pending("step"); }
-void vote(const VoteJob&, Context&) { pending("vote"); }
 
 }  // namespace muster::kernels::cuda

@@ -22,6 +22,7 @@ namespace muster::kernels::conformance {
 struct Subject {
   std::string name;  ///< letters and digits
   BackendOptions options;
+  bool emulated = false;  ///< a thousand times slower: sizes stay where CI can bear them
 };
 inline void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
 
@@ -39,6 +40,7 @@ class Conformance : public ::testing::TestWithParam<Subject> {
   void check_kept_sums(const Shape& shape, Random& random);
 
   static std::uint64_t seed();
+  static bool emulated() { return GetParam().emulated; }
 
   /// Device copies of host vectors, released with the test.
   template <class T>
