@@ -24,5 +24,6 @@ void relate(const RelateJob& job, Context& context);
 void vote(const VoteJob& job, Context& context);
 void merge(const MergeJob& job, Context& context);
 void elect(std::int64_t* target, std::size_t d, Context& context);
+void add_noise(const NoiseJob& job, Context& context);
 
 }  // namespace muster::kernels::cuda
