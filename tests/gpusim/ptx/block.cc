@@ -111,7 +111,8 @@ void Block::start(std::uint32_t number) {
   number_ = number;
   index_ = Dim3{number % launch_.grid.x, number / launch_.grid.x % launch_.grid.y,
                 number / (launch_.grid.x * launch_.grid.y)};
-  launch_.races->begin_block(number, warps_.size());
+  launch_.races->begin_block(number,
+                             std::size_t{launch_.block.x} * launch_.block.y * launch_.block.z);
   // What nobody wrote holds a pattern that is wrong in every type.
   std::memset(registers_.data(), 0x5a, registers_.size() * 8);
   std::memset(shared_.data(), 0xa5, shared_.size() * 8);

@@ -166,6 +166,8 @@ const Globals& Machine::Parts::globals(Module& module, int device) {
 
 Machine::Machine() : parts_(std::make_unique<Parts>()) {}
 Machine::~Machine() = default;
+Machine::Machine(Machine&&) noexcept = default;
+Machine& Machine::operator=(Machine&&) noexcept = default;
 
 const Module* Machine::load(std::string_view ptx, std::string* error) {
   auto module = std::make_unique<Module>();

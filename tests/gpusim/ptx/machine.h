@@ -112,8 +112,8 @@ class Machine {
 
   Machine();
   ~Machine();
-  Machine(const Machine&) = delete;
-  Machine& operator=(const Machine&) = delete;
+  Machine(Machine&&) noexcept;
+  Machine& operator=(Machine&&) noexcept;
 
   Options options;
 

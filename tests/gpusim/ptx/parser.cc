@@ -47,6 +47,10 @@ class Parser {
     return minus ? std::uint64_t{0} - value : value;
   }
 
+  void skip() {
+    if (lexer_.take().kind == Token::Kind::kEnd) fail("unexpected end");
+  }
+
   void skip_line() {
     const int line = lexer_.peek().line;
     while (lexer_.peek().line == line && lexer_.peek().kind != Token::Kind::kEnd) lexer_.take();
@@ -67,7 +71,7 @@ class Parser {
       return skip_line();
     if (token.is(".file")) return file();
     if (token.is(".section")) {
-      while (!lexer_.peek().is("{")) lexer_.take();
+      while (!lexer_.peek().is("{")) skip();
       return skip_block();
     }
     if (lexer_.accept(";")) return;
@@ -147,8 +151,8 @@ class Parser {
       if (directive == ".align") {
         variable.align = number();
       } else if (directive == ".attribute") {
-        while (!lexer_.take().is(")")) {
-        }
+        while (!lexer_.peek().is(")")) skip();
+        skip();
       } else if (directive != ".ptr" && !space_of(directive, &variable.space)) {
         parse_type(directive.substr(1),
                    &type);  // else a vector or a pointer's space: no size in it
@@ -182,23 +186,32 @@ class Parser {
   std::vector<Operand> initialiser() {
     std::vector<Operand> values;
     if (!lexer_.accept("{")) {
-      values.push_back(operand());
+      values.push_back(initial_value());
       return values;
     }
     while (!lexer_.accept("}")) {
       if (lexer_.peek().is("{")) {
         for (Operand& value : initialiser()) values.push_back(std::move(value));
-      } else if (lexer_.accept("generic")) {
-        expect("(");
-        values.push_back(operand());
-        expect(")");
       } else {
-        values.push_back(operand());
+        values.push_back(initial_value());
       }
-      if (lexer_.accept("+")) values.back().bits += number();
       lexer_.accept(",");
     }
     return values;
+  }
+
+  // 7, name, name+4, generic(name)+4.
+  Operand initial_value() {
+    Operand value;
+    if (lexer_.accept("generic")) {
+      expect("(");
+      value = operand();
+      expect(")");
+    } else {
+      value = operand();
+    }
+    if (lexer_.accept("+")) value.bits += number();
+    return value;
   }
 
   std::vector<Item> body() {
@@ -324,6 +337,7 @@ class Parser {
       return result;
     }
     const Token token = lexer_.peek();
+    if (token.kind == Token::Kind::kEnd) fail("unexpected end");
     if (token.is("{") || token.is("(")) {
       const std::string_view close = lexer_.take().is("{") ? "}" : ")";
       result.kind = Operand::Kind::kList;
@@ -368,6 +382,7 @@ class Parser {
   Operand address() {
     Operand result;
     result.kind = Operand::Kind::kMemory;
+    if (lexer_.peek().kind == Token::Kind::kEnd) fail("unexpected end");
     if (std::isdigit(static_cast<unsigned char>(lexer_.peek().text[0]))) {
       result.bits = number();
     } else {

@@ -35,7 +35,8 @@ void RaceChecker::begin_launch() {
   released_.clear();
 }
 
-void RaceChecker::begin_block(std::uint32_t block, std::size_t warps) {
+void RaceChecker::begin_block(std::uint32_t block, std::size_t threads) {
+  const std::size_t warps = (threads + kLanes - 1) / kLanes;
   block_ = block;
   block_start_ = now_ = next_era();
   block_starts_.emplace_back(now_, block);
@@ -46,6 +47,16 @@ void RaceChecker::begin_block(std::uint32_t block, std::size_t warps) {
     time.known.clear();
   }
   fenced_.assign(warps * kLanes, 0);
+  threads_ = threads;
+  fences_ = 0;
+  all_fenced_ = 0;
+}
+
+void RaceChecker::barrier() {
+  now_ = next_era();
+  // Each thread fenced its own and all met: one of them may publish for all.
+  if (fences_ == threads_) all_fenced_ = now_;
+  fences_ = 0;
 }
 
 void RaceChecker::warp_sync(int warp, Mask lanes) {
@@ -78,12 +89,14 @@ bool RaceChecker::knows(const WarpTime& time, int lane, Mask others, std::uint32
 }
 
 void RaceChecker::fence(Party who) {
-  fenced_[static_cast<std::size_t>(who.warp * kLanes + who.lane)] = now_;
+  std::uint32_t& last = fenced_[static_cast<std::size_t>(who.warp * kLanes + who.lane)];
+  if (last != now_) ++fences_;
+  last = now_;
 }
 
 void RaceChecker::synchronise(std::uint64_t address, Party who, bool releases) {
   const std::uint32_t fenced = fenced_[static_cast<std::size_t>(who.warp * kLanes + who.lane)];
-  const std::uint32_t own = releases ? now_ : fenced;
+  const std::uint32_t own = releases ? now_ : std::max(fenced, all_fenced_);
   const auto known = released_.find(address);
   if (known == released_.end() && own == 0) return;
   std::vector<Token>& tokens = known == released_.end() ? released_[address] : known->second;

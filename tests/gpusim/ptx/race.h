@@ -65,13 +65,13 @@ struct Party {
 class RaceChecker {
  public:
   void begin_launch();
-  void begin_block(std::uint32_t block, std::size_t warps);
+  void begin_block(std::uint32_t block, std::size_t threads);
 
   // The number of this launch, for shadow pages.
   std::uint32_t launch() const { return launch_; }
 
   // All threads of the block met.
-  void barrier() { now_ = next_era(); }
+  void barrier();
   // The lanes met at __syncwarp.
   void warp_sync(int warp, Mask lanes);
   void fence(Party who);
@@ -141,7 +141,9 @@ class RaceChecker {
   std::uint32_t era_ = 0, now_ = 0, launch_ = 0, launch_start_ = 1, block_start_ = 1, block_ = 0;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> block_starts_;  // era, block; of this launch
   std::vector<WarpTime> times_;
-  std::vector<std::uint32_t> fenced_;  // per thread: the era of its last fence, 0 for none
+  std::vector<std::uint32_t> fenced_;     // per thread: the era of its last fence, 0 for none
+  std::size_t threads_ = 0, fences_ = 0;  // of the block; its threads that fenced in this era
+  std::uint32_t all_fenced_ = 0;          // all threads fenced what is older than this era
   std::unordered_map<std::uint64_t, std::vector<Token>> released_;  // by address
   std::unordered_map<std::uint32_t, std::vector<Token>> held_;  // by block, of the running block
 };
