@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 namespace gpusim::blas {
 namespace {
@@ -51,15 +52,6 @@ void store(void* p, std::size_t i, cudaDataType type, double value) {
 // Ten bits of mantissa, to nearest, ties away: what tensor cores keep of a float.
 float tf32(float x) {
   return std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) + 0x1000u) & ~0x1fffu);
-}
-
-// Element (row, column) of op(matrix).
-double element(const Matrix& matrix, int row, int column) {
-  if (matrix.op != CUBLAS_OP_N) std::swap(row, column);
-  return load(matrix.data,
-              static_cast<std::size_t>(column) * static_cast<std::size_t>(matrix.ld) +
-                  static_cast<std::size_t>(row),
-              matrix.type);
 }
 
 // Rows and columns as stored.
@@ -118,21 +110,56 @@ std::optional<std::string> hole(const Matrix& matrix, Shape shape, char name, Pa
   return std::nullopt;
 }
 
-// Sum over p of a_ip * b_pj, from p = `start` upwards and round.
+// op(matrix) as `count` vectors along k, side by side: rows of op(A), columns of op(B).
 template <class T>
-double dot(const Gemm& g, int i, int j, int start) {
-  T sum = 0;
-  for (int step = 0; step < g.k; ++step) {
-    const int p = (start + step) % g.k;
-    auto x = static_cast<T>(element(g.a, i, p));
-    auto y = static_cast<T>(element(g.b, p, j));
-    if (g.accumulate == Accumulate::kTf32) {
-      x = static_cast<T>(tf32(static_cast<float>(x)));
-      y = static_cast<T>(tf32(static_cast<float>(y)));
+std::vector<T> vectors(const Gemm& g, const Matrix& matrix, int count, bool along_rows) {
+  std::vector<T> all;
+  all.reserve(static_cast<std::size_t>(count) * static_cast<std::size_t>(g.k));
+  const bool stored_along_k = along_rows == (matrix.op != CUBLAS_OP_N);
+  const auto ld = static_cast<std::size_t>(matrix.ld);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+    for (std::size_t p = 0; p < static_cast<std::size_t>(g.k); ++p) {
+      auto value =
+          static_cast<T>(load(matrix.data, stored_along_k ? i * ld + p : p * ld + i, matrix.type));
+      if (g.accumulate == Accumulate::kTf32)
+        value = static_cast<T>(tf32(static_cast<float>(value)));
+      all.push_back(value);
     }
-    sum += x * y;
+  return all;
+}
+
+// The products of all vectors of A and B, column-major m x n; each sum starts at p = `start` and
+// goes round.
+template <class T, class Sum>
+std::vector<double> products(const Gemm& g, std::size_t start) {
+  const std::vector<T> a = vectors<T>(g, g.a, g.m, true);
+  const std::vector<T> b = vectors<T>(g, g.b, g.n, false);
+  const auto k = static_cast<std::size_t>(g.k);
+  std::vector<double> all;
+  for (int j = 0; j < g.n; ++j)
+    for (int i = 0; i < g.m; ++i) {
+      const T* x = a.data() + static_cast<std::size_t>(i) * k;
+      const T* y = b.data() + static_cast<std::size_t>(j) * k;
+      Sum sum = 0;
+      if (inside(g.part, i, j)) {
+        for (std::size_t p = start; p < k; ++p) sum += static_cast<Sum>(x[p] * y[p]);
+        for (std::size_t p = 0; p < start; ++p) sum += static_cast<Sum>(x[p] * y[p]);
+      }
+      all.push_back(static_cast<double>(sum));
+    }
+  return all;
+}
+
+std::vector<double> all_products(const Gemm& g, std::uint64_t order) {
+  const std::size_t start = g.k > 0 ? order % static_cast<std::size_t>(g.k) : 0;
+  switch (g.accumulate) {
+    case Accumulate::kInt32:
+      return products<std::int32_t, std::int64_t>(g, 0);
+    case Accumulate::kDouble:
+      return products<double, double>(g, start);
+    default:
+      return products<float, float>(g, start);
   }
-  return static_cast<double>(sum);
 }
 
 }  // namespace
@@ -220,26 +247,21 @@ void compute(const Gemm& g, double alpha, double beta, std::uint64_t order) {
   }
   if (beta != 0)
     if (const auto fault = hole(g.c, {g.m, g.n}, 'C', g.part)) hooks::report(g.who, *fault);
-  const int start = g.k > 0 ? static_cast<int>(order % static_cast<std::uint64_t>(g.k)) : 0;
+  // Times 0 the operands are not looked at: they may hold NaN.
+  const std::vector<double> sums =
+      alpha == 0
+          ? std::vector<double>(static_cast<std::size_t>(g.m) * static_cast<std::size_t>(g.n))
+          : all_products(g, order);
   auto* target = static_cast<std::byte*>(const_cast<void*>(g.c.data));
+  const std::size_t size = element_bytes(g.c.type);
   bool overflow = false;
   for (int j = 0; j < g.n; ++j)
     for (int i = 0; i < g.m; ++i) {
       if (!inside(g.part, i, j)) continue;
       const std::size_t at = static_cast<std::size_t>(j) * static_cast<std::size_t>(g.c.ld) +
                              static_cast<std::size_t>(i);
-      double sum = 0;
-      switch (g.accumulate) {
-        case Accumulate::kInt32:
-          sum = static_cast<double>(dot<std::int64_t>(g, i, j, 0));
-          break;
-        case Accumulate::kDouble:
-          sum = dot<double>(g, i, j, start);
-          break;
-        default:
-          sum = dot<float>(g, i, j, start);
-      }
-      double value = alpha == 0 ? 0 : alpha * sum;  // 0 is not multiplied: A and B may hold NaN
+      double value = alpha * sums[static_cast<std::size_t>(j) * static_cast<std::size_t>(g.m) +
+                                  static_cast<std::size_t>(i)];
       if (beta != 0) value += beta * load(target, at, g.c.type);
       if (g.accumulate == Accumulate::kInt32 &&
           std::abs(value) > double{std::numeric_limits<std::int32_t>::max()}) {
@@ -247,7 +269,7 @@ void compute(const Gemm& g, double alpha, double beta, std::uint64_t order) {
         value = 0;
       }
       store(target, at, g.c.type, value);
-      hooks::mark_initialised(target + at * element_bytes(g.c.type), element_bytes(g.c.type));
+      hooks::mark_initialised(target + at * size, size);
     }
   if (overflow) hooks::report(g.who, "a sum of int8 products leaves int32");
 }

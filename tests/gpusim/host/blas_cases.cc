@@ -128,6 +128,40 @@ int products() {
   return wrong == 0 ? kRight : kWrongBytes;
 }
 
+// m, n and k all different, rows padded, beta 1, both operands as they are and turned.
+int orientations() {
+  constexpr int kM = 3, kN = 5, kK = 7, kLd = 8;
+  cudaStream_t stream = nullptr;
+  const cublasHandle_t handle = make_handle(&stream);
+  std::vector<float> a, b;
+  for (int i = 0; i < kLd * kLd; ++i) {
+    a.push_back(static_cast<float>(value_at(i)));
+    b.push_back(static_cast<float>(value_at(i + 5)));
+  }
+  const float *a_device = upload(a), *b_device = upload(b);
+  const auto at = [](const std::vector<float>& matrix, cublasOperation_t op, int row, int column) {
+    return matrix[static_cast<std::size_t>(op == CUBLAS_OP_N ? column * kLd + row
+                                                             : row * kLd + column)];
+  };
+  for (const cublasOperation_t op_a : {CUBLAS_OP_N, CUBLAS_OP_T})
+    for (const cublasOperation_t op_b : {CUBLAS_OP_N, CUBLAS_OP_T}) {
+      std::vector<float> c(kLd * kN, 1000), want = c;
+      for (int j = 0; j < kN; ++j)
+        for (int i = 0; i < kM; ++i)
+          for (int p = 0; p < kK; ++p)
+            want[static_cast<std::size_t>(j * kLd + i)] +=
+                2 * at(a, op_a, i, p) * at(b, op_b, p, j);
+      float* c_device = upload(c);
+      const float two = 2, one = 1;
+      MUST(cublasSgemm(handle, op_a, op_b, kM, kN, kK, &two, a_device, kLd, b_device, kLd, &one,
+                       c_device, kLd));
+      MUST(cudaMemcpyAsync(c.data(), c_device, c.size() * sizeof(float), cudaMemcpyDeviceToHost,
+                           stream));
+      if (c != want) return kWrongBytes;
+    }
+  return kRight;
+}
+
 struct Int8Call {
   int inner = kInner, ld = kInner;
   std::size_t offset = 0;
@@ -247,6 +281,7 @@ int float_order() {
 
 constexpr std::array kCases = {
     Case{"products", products},
+    Case{"products_of_every_orientation", orientations},
     Case{"int8_odd_size", int8_odd_size},
     Case{"int8_odd_stride", int8_odd_stride},
     Case{"int8_odd_address", int8_odd_address},

@@ -24,7 +24,8 @@ INSTANTIATE_TEST_SUITE_P(Host, RightProgram,
                          testing::Values("pipeline", "legacy_blocking", "pageable_staged",
                                          "wait_is_for_the_record_before_it", "host_functions",
                                          "registered_is_pinned", "managed_both_sides",
-                                         "pitched_copy", "variable_per_device", "products"),
+                                         "pitched_copy", "variable_per_device", "products",
+                                         "products_of_every_orientation"),
                          [](const auto& test) { return std::string(test.param); });
 
 struct Mutant {
