@@ -252,6 +252,25 @@ struct StepJob {
   std::size_t d = 0;
 };
 
+/// A sum of squares of grid values, exact.
+struct SquaredNorm {
+  std::uint64_t low = 0, high = 0;
+  unsigned __int128 value() const { return static_cast<unsigned __int128>(high) << 64 | low; }
+};
+
+/// norms[i] (host memory) += sum over k of q_ik^2, where q_ik is what accumulate() with weight 1
+/// would add to a sum for row i, or, around a centre, for row i and for a row of f32 values
+/// `centre` with the factor -factors[i] together. |q| counts as 2^46 at most: whoever compares with
+/// a lower bound gets the truth. For sensitivity: no rounding of floats stands between this and
+/// what is released.
+struct GridNormJob {
+  Codes codes;
+  std::span<const double> factors;  ///< host, n; finite
+  const float* centre = nullptr;    ///< d values, or null for the origin
+  int grid_bits = 0;
+  std::span<SquaredNorm> norms;  ///< host, n; synchronous
+};
+
 /// target[k] += weight * noise of coordinate first + k: discrete Gaussian on the integers with
 /// standard deviation 2^log2_sigma, from ChaCha20 under `key`, integers only (kernels/cell/gauss.h
 /// says how exact). A coordinate's noise is a function of key, vector and coordinate alone, so any
@@ -267,6 +286,8 @@ struct NoiseJob {
   std::size_t d = 0;
 };
 constexpr int kMinLog2Sigma = 6, kMaxLog2Sigma = 40;
+/// A draw is within 2 to this of the exact law in total variation.
+constexpr int kNoiseVariationLog2 = -186;
 
 /// See the head of this file for threads and ownership.
 class Backend {
@@ -321,6 +342,8 @@ class Backend {
   virtual void merge(const MergeJob& job, Stream stream) = 0;
   /// target[k] = its sign: -1, 0 or 1.
   virtual void elect(std::int64_t* target, std::size_t d, Stream stream) = 0;
+  /// Waits for the result.
+  virtual void grid_norms(const GridNormJob& job, Stream stream) = 0;
   /// Waits for nothing but leaves no copy of the key behind once the stream has passed the job.
   virtual void add_noise(const NoiseJob& job, Stream stream) = 0;
 

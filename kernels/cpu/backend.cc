@@ -95,6 +95,7 @@ class CpuBackend final : public Backend {
   void vote(const VoteJob& job, Stream stream) override;
   void merge(const MergeJob& job, Stream stream) override;
   void elect(std::int64_t* target, std::size_t d, Stream stream) override;
+  void grid_norms(const GridNormJob& job, Stream stream) override;
   void add_noise(const NoiseJob& job, Stream stream) override;
 
   std::size_t scratch_bytes(std::size_t n, std::size_t d) const override;
@@ -120,6 +121,7 @@ class CpuBackend final : public Backend {
   std::vector<MixView> stages_;
   std::vector<BlockSummary> summaries_;
   std::vector<double> partials_;
+  std::vector<SplitSquares> squares_;
 };
 
 ChunkView CpuBackend::view(const Codes& codes) {
@@ -363,6 +365,32 @@ void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
   });
 }
 
+void CpuBackend::grid_norms(const GridNormJob& job, Stream) {
+  MUSTER_CHECK_OP(job.factors.size(), ==, job.codes.n());
+  MUSTER_CHECK_OP(job.norms.size(), ==, job.codes.n());
+  const ChunkView codes = view(job.codes);
+  factors_.resize(codes.n);
+  for (std::size_t row = 0; row < codes.n; ++row) {
+    factors_[row] = std::ldexp(job.factors[row], job.grid_bits);
+    MUSTER_CHECK(std::isfinite(factors_[row]));
+  }
+  const GridNormView grid{factors_.data(), job.centre};
+  const std::size_t blocks = canonical::block_count(codes.d);
+  squares_.resize(codes.n * blocks);
+  workers_.run(squares_.size(), kGrainCoordinates / canonical::kBlock,
+               [&](std::size_t begin, std::size_t end, std::size_t) {
+                 for (std::size_t unit = begin; unit < end; ++unit)
+                   kernels_.grid_norm(codes, grid, unit / blocks, unit % blocks, &squares_[unit]);
+               });
+  for (std::size_t unit = 0; unit < squares_.size(); ++unit) {
+    SquaredNorm& norm = job.norms[unit / blocks];
+    using Wide = unsigned __int128;
+    const SplitSquares& part = squares_[unit];
+    const Wide sum = norm.value() + (Wide{part.hh} << 46) + (Wide{part.hl} << 24) + Wide{part.ll};
+    norm = {static_cast<std::uint64_t>(sum), static_cast<std::uint64_t>(sum >> 64)};
+  }
+}
+
 void CpuBackend::add_noise(const NoiseJob& job, Stream) {
   MUSTER_CHECK(job.log2_sigma >= kMinLog2Sigma && job.log2_sigma <= kMaxLog2Sigma);
   MUSTER_CHECK(job.d <= limits::kMaxDimension && job.first <= limits::kMaxDimension - job.d);
@@ -377,7 +405,8 @@ std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
   const std::size_t worker =
       std::max({kGramScratchBytes, kRotationScratchBytes, kCountScratchBytes});
   const std::size_t blocks = canonical::block_count(d);
-  return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
+  return workers_.count() * worker +
+         n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double) + sizeof(SplitSquares)) +
          n * sizeof(double) + d * sizeof(float);
 }
 

@@ -56,6 +56,16 @@ struct MergeView {
   double pull, divisor;
 };
 
+struct GridNormView {
+  const double* scaled_factors;  ///< factor * 2^grid_bits
+  const float* centre;           ///< d values, or null
+};
+
+/// Squares of magnitudes h * 2^23 + l, h at most 2^23: hh * 2^46 + hl * 2^24 + ll.
+struct SplitSquares {
+  std::uint64_t hh, hl, ll;
+};
+
 /// NoiseJob of backend.h.
 struct NoiseView {
   const std::uint32_t* key;
@@ -224,6 +234,9 @@ struct KernelTable {
   void (*merge)(const MergeView&, std::size_t begin, std::size_t end);
   void (*elect)(std::int64_t* target, std::size_t begin, std::size_t end);
   void (*add_noise)(const NoiseView&, std::size_t begin, std::size_t end);
+  /// One block of canonical.h of one row.
+  void (*grid_norm)(const ChunkView&, const GridNormView&, std::size_t row, std::size_t block,
+                    SplitSquares* squares);
 };
 
 // One a level; x86-64-v2, v3 and v4, or the compiler's default on other processors.

@@ -5,6 +5,7 @@
 #include "kernels/cpu/variant/count.h"
 #include "kernels/cpu/variant/distance.h"
 #include "kernels/cpu/variant/gram.h"
+#include "kernels/cpu/variant/grid_norm.h"
 #include "kernels/cpu/variant/hadamard.h"
 #include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_sum.h"
@@ -40,6 +41,7 @@ const KernelTable kTable = {
     .merge = merge,
     .elect = elect,
     .add_noise = add_noise,
+    .grid_norm = grid_norm,
 };
 
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL

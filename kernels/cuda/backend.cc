@@ -69,6 +69,9 @@ class CudaBackend final : public Backend {
   void vote(const VoteJob& job, Stream stream) override { run(cuda::vote, job, stream); }
   void merge(const MergeJob& job, Stream stream) override { run(cuda::merge, job, stream); }
   void add_noise(const NoiseJob& job, Stream stream) override { run(cuda::add_noise, job, stream); }
+  void grid_norms(const GridNormJob& job, Stream stream) override {
+    run(cuda::grid_norms, job, stream);
+  }
   void elect(std::int64_t* target, std::size_t d, Stream stream) override {
     Context local = context(stream);
     cuda::elect(target, d, local);

@@ -25,5 +25,6 @@ void vote(const VoteJob& job, Context& context);
 void merge(const MergeJob& job, Context& context);
 void elect(std::int64_t* target, std::size_t d, Context& context);
 void add_noise(const NoiseJob& job, Context& context);
+void grid_norms(const GridNormJob& job, Context& context);
 
 }  // namespace muster::kernels::cuda

@@ -16,6 +16,7 @@ void gram(const GramJob&, Context&) { pending("gram"); }
 void pair_distances(const PairDistanceJob&, Context&) { pending("pair_distances"); }
 void sketch(const SketchJob&, Context&) { pending("sketch"); }
 void add_noise(const NoiseJob&, Context&) { pending("add_noise"); }
+void grid_norms(const GridNormJob&, Context&) { pending("grid_norms"); }
 void relate(const RelateJob&, Context&) { pending("relate"); }
 
 }  // namespace muster::kernels::cuda

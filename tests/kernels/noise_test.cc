@@ -21,6 +21,7 @@ using Wide = unsigned __int128;
 constexpr cell::GaussTable kTable = cell::make_gauss_table();
 constexpr int kMaxM = cell::kGaussMaxLog2Sigma;
 static_assert(kMinLog2Sigma == cell::kGaussMinLog2Sigma && kMaxLog2Sigma == kMaxM);
+static_assert(kNoiseVariationLog2 == cell::kGaussTotalVariationLog2);
 
 std::uint64_t test_seed() {
   const char* text = std::getenv("MUSTER_TEST_SEED");

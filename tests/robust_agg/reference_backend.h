@@ -272,6 +272,21 @@ class ReferenceBackend final : public kernels::Backend {
     for (std::size_t k = 0; k < d; ++k) target[k] = target[k] > 0 ? 1 : target[k] < 0 ? -1 : 0;
   }
 
+  void grid_norms(const kernels::GridNormJob& job, kernels::Stream) override {
+    for (std::size_t i = 0; i < job.codes.n(); ++i) {
+      unsigned __int128 sum = job.norms[i].value();
+      for (std::size_t k = 0; k < job.codes.d; ++k) {
+        const float x = value(job.codes, i, k);
+        std::int64_t q = std::isfinite(x) ? on_grid(job.factors[i] * double{x}, job.grid_bits) : 0;
+        if (job.centre != nullptr)
+          q += on_grid(-job.factors[i] * double{job.centre[k]}, job.grid_bits);
+        const auto size =
+            static_cast<unsigned __int128>(std::min(q < 0 ? -q : q, std::int64_t{1} << 46));
+        sum += size * size;
+      }
+      job.norms[i] = {static_cast<std::uint64_t>(sum), static_cast<std::uint64_t>(sum >> 64)};
+    }
+  }
   /// No rule adds noise.
   void add_noise(const kernels::NoiseJob&, kernels::Stream) override { MUSTER_CHECK(false); }
 
