@@ -94,6 +94,16 @@ int call_from_host_function() {
   return kRight;
 }
 
+int occupancy_of_shared_memory() {
+  MUST(allow_shared(100 << 10));
+  for (const std::size_t bytes : {std::size_t{1} << 10, std::size_t{100} << 10}) {
+    int blocks = 0;
+    MUST(occupancy(&blocks, bytes));
+    fmt::print("{} blocks with {} bytes\n", blocks, bytes);
+  }
+  return kRight;
+}
+
 int count_devices() {
   int count = -1;
   const cudaError_t error = cudaGetDeviceCount(&count);
@@ -115,6 +125,7 @@ constexpr std::array kCases = {
     Case{"watchdog", watchdog},
     Case{"no_such_stream", no_such_stream},
     Case{"call_from_host_function", call_from_host_function},
+    Case{"occupancy_of_shared_memory", occupancy_of_shared_memory},
     Case{"count_devices", count_devices},
 };
 

@@ -46,11 +46,19 @@ cudaError_t allow_shared(std::size_t bytes) {
                               static_cast<int>(bytes));
 }
 
+cudaError_t occupancy(int* blocks, std::size_t bytes) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, reverse_kernel, 256, bytes);
+}
+
 void read_variable(int* target, cudaStream_t stream) {
   variable_kernel<<<1, 1, 0, stream>>>(target);
 }
 
 cudaError_t set_variable(int value) { return cudaMemcpyToSymbol(variable, &value, sizeof(value)); }
+
+cudaError_t get_variable(int* value) {
+  return cudaMemcpyFromSymbol(value, variable, sizeof(*value));
+}
 
 void write_before(float* target, cudaStream_t stream) {
   before_kernel<<<1, 1, 0, stream>>>(target);

@@ -142,7 +142,12 @@ int variable_per_device() {
   read_variable(p, nullptr);
   int value = 0;
   MUST(cudaMemcpy(&value, p, sizeof(int), cudaMemcpyDeviceToHost));
-  return value == 5 ? kRight : kWrongBytes;  // its initialiser: 9 went to device 0
+  int own = 0, other = 0;
+  MUST(get_variable(&other));
+  MUST(cudaSetDevice(0));
+  MUST(get_variable(&own));
+  // The initialiser on device 1: 9 went to device 0.
+  return value == 5 && other == 5 && own == 9 ? kRight : kWrongBytes;
 }
 
 int leak() {
@@ -172,6 +177,8 @@ int traffic() {
   MUST(cudaDeviceSynchronize());
   fmt::print("in the process: {}\n", control::take_traffic().size() > 100 ? "counted" : "nothing");
   gather(target, source, kValues, 1, nullptr);
+  gather(target, source, kValues, 32, nullptr);
+  reverse_shared(target, 1024, nullptr);
   MUST(cudaDeviceSynchronize());
   return kRight;
 }

@@ -224,6 +224,33 @@ int overlap() {
   return report(ncclAllReduce(r.send, r.send + 1, kCount, ncclInt64, ncclSum, r.comm, r.stream));
 }
 
+int transfer_mismatch() {
+  const std::vector<Rank> ranks = make_ranks();
+  MUST(ncclGroupStart());
+  MUST(cudaSetDevice(0));
+  report(ncclSend(ranks[0].send, kCount, ncclInt64, 1, ranks[0].comm, ranks[0].stream));
+  MUST(cudaSetDevice(1));
+  report(ncclRecv(ranks[1].receive, kCount - 1, ncclInt64, 0, ranks[1].comm, ranks[1].stream));
+  return report(ncclGroupEnd());
+}
+
+int send_without_receive() {
+  const std::vector<Rank> ranks = make_ranks();
+  MUST(cudaSetDevice(0));
+  report(ncclSend(ranks[0].send, kCount, ncclInt64, 1, ranks[0].comm, ranks[0].stream));
+  return say(cudaStreamSynchronize(ranks[0].stream));
+}
+
+int unwritten_buffer() {
+  std::vector<Rank> ranks = make_ranks();
+  MUST(cudaSetDevice(1));
+  MUST(cudaMalloc(&ranks[1].send, kCount * sizeof(std::int64_t)));
+  MUST(ncclGroupStart());
+  for (const Rank& rank : ranks) report(all_reduce(rank));
+  MUST(ncclGroupEnd());
+  return say(cudaStreamSynchronize(ranks[1].stream));
+}
+
 constexpr std::array kCases = {
     Case{"nccl_by_group", by_group},
     Case{"nccl_by_threads", by_threads},
@@ -236,6 +263,9 @@ constexpr std::array kCases = {
     Case{"nccl_wrong_device_current", wrong_device_current},
     Case{"nccl_host_buffer", host_buffer},
     Case{"nccl_overlap", overlap},
+    Case{"nccl_transfer_mismatch", transfer_mismatch},
+    Case{"nccl_send_without_receive", send_without_receive},
+    Case{"nccl_unwritten_buffer", unwritten_buffer},
 };
 
 }  // namespace

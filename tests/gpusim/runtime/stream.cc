@@ -164,7 +164,9 @@ bool Scheduler::wait(Lock& lock, const std::function<bool()>& done, Stream* want
   while (!done()) {
     if (step(lock, wanted)) continue;
     moved_.wait_for(lock, std::chrono::milliseconds(5));
-    if (hung_ || moves_ != seen) {
+    const bool host_code = std::any_of(streams_.begin(), streams_.end(),
+                                       [](const auto& stream) { return stream->running; });
+    if (hung_ || host_code || moves_ != seen) {
       seen = moves_;
       since = Clock::now();
     } else if (Clock::now() - since > std::chrono::milliseconds(settings_.deadlock_ms)) {
