@@ -9,7 +9,7 @@ namespace muster::kernels {
 class Backend;
 
 /// Changes with anything a plug-in and the server must agree on: these structs, Backend, its jobs.
-inline constexpr std::uint32_t kPluginVersion = 3;
+inline constexpr std::uint32_t kPluginVersion = 4;
 inline constexpr const char* kPluginEntry = "muster_cuda_create";
 inline constexpr const char* kPluginFile = "libmuster_cuda.so";
 

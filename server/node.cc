@@ -46,20 +46,22 @@ Status Node::open() {
   MUSTER_ASSIGN(control_, ControlStore::open(storage_, config_.data_dir + "/control.db"));
   models_ = std::make_unique<ModelStore>(storage_, config_.data_dir);
 
+  MUSTER_ASSIGN(const auto known, control_->tasks());
+  const std::size_t slot_bytes = choose_slot_bytes(known);
+  const std::size_t slab_bytes = std::max<std::size_t>(config_.ingest.slab_bytes, 8 * slot_bytes);
+
   kernels::BackendOptions options;
   options.kind = config_.backend.kind;
   options.threads = config_.backend.threads;
   options.memory_bytes = config_.backend.memory_bytes;
+  options.host_bytes = slab_bytes;
   options.level = cpu_level(config_.backend.cpu_level);
   std::string note;
   MUSTER_ASSIGN(backend_, kernels::create_backend(options, &note));
   if (!note.empty())
     log_info("backend_cpu", "no usable GPU: the CPU backend serves", {{"cause", note}});
 
-  MUSTER_ASSIGN(const auto known, control_->tasks());
-  const std::size_t slot_bytes = choose_slot_bytes(known);
-  MUSTER_ASSIGN(
-      slab_, backend_->allocate(std::max<std::size_t>(config_.ingest.slab_bytes, 8 * slot_bytes)));
+  MUSTER_ASSIGN(slab_, backend_->allocate_host(slab_bytes));
   slots_ = std::make_unique<ingest::SlotPool>(MutableBytes(slab_.data, slab_.bytes), slot_bytes);
 
   facts_.backend = backend_->description();

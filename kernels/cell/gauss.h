@@ -153,10 +153,10 @@ MUSTER_CELL ChaChaInput more_noise_input(const NoiseStream& stream, uint64_t coo
 /// The noise of a coordinate whose first four words are `first`.
 MUSTER_CELL int64_t gauss_settle(const GaussTable& table, const NoiseStream& stream,
                                  uint64_t coordinate, int m, const uint32_t* first) {
-  uint32_t words[16];
+  uint32_t words[16] = {first[0], first[1], first[2], first[3]};
   for (uint32_t attempt = 0;; ++attempt) {
     if (attempt > 0) chacha20_block(more_noise_input(stream, coordinate, attempt), words);
-    const GaussProposal proposal = gauss_propose(table, m, attempt > 0 ? words : first);
+    const GaussProposal proposal = gauss_propose(table, m, words);
     if (proposal.magnitude == 0 && proposal.negative) continue;  // or zero would come twice
     GaussVerdict verdict = gauss_judge<1>(proposal, m, {{proposal.uniform << 12}}, 1 << 12);
     if (verdict == GaussVerdict::kOpen) {

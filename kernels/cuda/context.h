@@ -37,6 +37,17 @@ class Context {
     queue_.stage(reinterpret_cast<std::byte*>(device), std::as_bytes(host), stream_);
     return device;
   }
+  /// The same of a key; wipe() it when all that reads it is queued.
+  template <class T>
+  T* secret(std::span<const T> host) {
+    T* device = scratch<T>(host.size());
+    queue_.stage_secret(reinterpret_cast<std::byte*>(device), std::as_bytes(host), stream_);
+    return device;
+  }
+  template <class T>
+  void wipe(std::span<T> device) {
+    queue_.wipe_secret(reinterpret_cast<std::byte*>(device.data()), device.size_bytes(), stream_);
+  }
   /// Waits until all that was queued is done, and copies.
   template <class T>
   void fetch(std::span<T> host, const T* device) {

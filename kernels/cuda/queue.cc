@@ -109,4 +109,20 @@ void Queue::fetch(MutableBytes target, const std::byte* source, Stream stream) {
   if (target.empty()) wait(record(stream));
 }
 
+void Queue::stage_secret(std::byte* target, ConstBytes source, Stream stream) {
+  MUSTER_CHECK_OP(source.size(), <=, secret_.size());
+  wait(secret_wiped_);
+  std::memcpy(secret_.data(), source.data(), source.size());
+  MUSTER_CUDA(cudaMemcpyAsync(target, secret_.data(), source.size(), cudaMemcpyHostToDevice,
+                              this->stream(stream)));
+}
+
+void Queue::wipe_secret(std::byte* target, std::size_t bytes, Stream stream) {
+  MUSTER_CUDA(cudaMemsetAsync(target, 0, bytes, this->stream(stream)));
+  // Zeros go back over the pinned copy, and so not before the device has read it.
+  MUSTER_CUDA(
+      cudaMemcpyAsync(secret_.data(), target, bytes, cudaMemcpyDeviceToHost, this->stream(stream)));
+  secret_wiped_ = record(stream);
+}
+
 }  // namespace muster::kernels::cuda

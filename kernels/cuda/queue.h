@@ -16,8 +16,9 @@ namespace muster::kernels::cuda {
 /// One thread at a time.
 class Queue {
  public:
-  /// `ring`: pinned, and stays longer than this.
-  explicit Queue(MutableBytes ring) : ring_(ring) {}
+  /// `pinned`: page-locked, and stays longer than this.
+  explicit Queue(MutableBytes pinned)
+      : ring_(pinned.first(pinned.size() - kSecretBytes)), secret_(pinned.last(kSecretBytes)) {}
   /// Waits for both streams.
   ~Queue();
   Queue(const Queue&) = delete;
@@ -39,19 +40,27 @@ class Queue {
   /// target (host) = source (device), once all before it on the stream is done; waits.
   void fetch(MutableBytes target, const std::byte* source, Stream stream);
 
+  /// stage() for a key, of at most kSecretBytes; wipe_secret() follows on the same stream.
+  void stage_secret(std::byte* target, ConstBytes source, Stream stream);
+  /// Once what is before it on the stream is done, there is no copy of the key in memory of ours.
+  void wipe_secret(std::byte* target, std::size_t bytes, Stream stream);
+  static constexpr std::size_t kSecretBytes = 256;
+
  private:
   /// A piece of the ring, with the ticket after which it is free.
   struct Piece {
     std::uint64_t ticket;
     std::uint64_t end;
   };
-  /// `bytes` of the ring, at most kPieceBytes of it. Freed by free_after().
+  /// `bytes` of the ring, at most piece_bytes() of it. Freed by free_after().
   std::byte* take(std::size_t bytes);
   void free_after(Event event) { pieces_.push_back({event.ticket, head_}); }
   std::size_t piece_bytes() const { return ring_.size() / 4; }
   cudaEvent_t event_of(std::uint64_t ticket) const { return events_[ticket % events_.size()]; }
 
   MutableBytes ring_;
+  MutableBytes secret_;
+  Event secret_wiped_;
   std::uint64_t head_ = 0, tail_ = 0;  ///< positions that only grow, modulo the ring
   std::deque<Piece> pieces_;
   std::array<cudaStream_t, 2> streams_{};
