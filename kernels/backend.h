@@ -344,7 +344,7 @@ class Backend {
   virtual void elect(std::int64_t* target, std::size_t d, Stream stream) = 0;
   /// Waits for the result.
   virtual void grid_norms(const GridNormJob& job, Stream stream) = 0;
-  /// Waits for nothing but leaves no copy of the key behind once the stream has passed the job.
+  /// The key is copied into the job's launch and into no buffer.
   virtual void add_noise(const NoiseJob& job, Stream stream) = 0;
 
   /// Scratch a call may need at most, for the planner: bytes for a chunk of d coordinates, n rows.

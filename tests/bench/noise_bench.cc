@@ -1,10 +1,13 @@
-// P10: the exact discrete Gaussian against the same law drawn one coordinate after the other, as
-// the paper has it (Canonne, Kamath and Steinke 2020, algorithms 1 to 3), from the same generator.
+// P10: what privacy costs. Clipping with its check in integers against a plain sum; and the exact
+// discrete Gaussian against the same law drawn one coordinate after the other, as the paper has it
+// (Canonne, Kamath and Steinke 2020, algorithms 1 to 3), from the same generator.
+#include <cstring>
 #include <memory>
 #include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cell/chacha.h"
+#include "privacy/apply.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/timed.h"
 
@@ -83,6 +86,57 @@ std::unique_ptr<kernels::Backend> backend_of(kernels::CpuLevel level) {
   return kernels::create_backend(options, nullptr).value();
 }
 
+/// Updates of int8 codes for a clipped sum, private or not.
+class ClippedSum {
+ public:
+  ClippedSum(std::size_t n, std::size_t d)
+      : backend_(backend_of(kernels::detect_cpu_level())), sums_(d) {
+    const ChunkFormat format{Codec::kI8B, 8};
+    const std::size_t pitch = payload_bytes(format, d) / 4, scales = scale_count(format, d);
+    words_.resize(n * pitch);
+    std::uint32_t state = 1;
+    for (std::uint32_t& word : words_) word = state = state * 1'664'525 + 1'013'904'223;
+    const std::vector<float> scale(scales, 0x1p-10f);
+    for (std::size_t i = 0; i < n; ++i) {
+      std::memcpy(&words_[i * pitch], scale.data(), scales * sizeof(float));
+      addresses_.push_back(reinterpret_cast<const std::byte*>(&words_[i * pitch]));
+    }
+    codes_ = {format, d, addresses_, {}};
+    rows_ = {static_cast<std::uint32_t>(n), d, d,
+             [this](std::uint32_t) -> Result<kernels::Codes> { return codes_; }};
+    grid_ = privacy::plan_grid({10, 1, d, rows_.n}).value();
+    ones_.assign(n, 1);
+  }
+
+  Sample in_private() {
+    return timed_run(items(), [&] {
+      const auto contributions = privacy::clip_to_grid(*backend_, rows_, 16, grid_).value();
+      MUSTER_CHECK_OP(contributions.clipped, ==, rows_.n);
+      MUSTER_CHECK(
+          privacy::add_contributions(*backend_, rows_, contributions, ones_, sums_.data()).ok());
+    });
+  }
+  Sample plain() {
+    return timed_run(items(), [&] {
+      std::vector<kernels::RowSummary> summaries(rows_.n);
+      backend_->inspect({codes_, 16, summaries}, kernels::Stream::kCompute);
+      const std::vector<double> factors(rows_.n, 0.3);
+      backend_->accumulate({codes_, factors, ones_, 40, sums_.data()}, kernels::Stream::kCompute);
+    });
+  }
+
+ private:
+  double items() const { return static_cast<double>(rows_.n) * static_cast<double>(codes_.d); }
+
+  std::unique_ptr<kernels::Backend> backend_;
+  std::vector<std::uint32_t> words_;
+  std::vector<const std::byte*> addresses_;
+  std::vector<std::int64_t> sums_, ones_;
+  kernels::Codes codes_;
+  privacy::Rows rows_;
+  privacy::NoiseGrid grid_;
+};
+
 }  // namespace
 
 void add_noise(std::vector<Pair>& pairs, const Options& options) {
@@ -115,6 +169,19 @@ void add_noise(std::vector<Pair>& pairs, const Options& options) {
          },
          {{"one by one", by_paper}}});
   }
+  auto sum = std::make_shared<std::unique_ptr<ClippedSum>>();
+  const std::size_t n = options.smoke ? 4 : 200;
+  const auto clipped = [sum, n]() -> ClippedSum& {
+    if (!*sum) *sum = std::make_unique<ClippedSum>(n, 65'536);
+    return **sum;
+  };
+  pairs.push_back({"P10",
+                   "int8 clipped sum, private",
+                   "Gelem/s",
+                   1e9,
+                   false,
+                   [clipped] { return clipped().in_private(); },
+                   {{"not private", [clipped] { return clipped().plain(); }}}});
 }
 
 }  // namespace muster::bench
