@@ -39,6 +39,7 @@ struct Options {
 void add_ingest(std::vector<Pair>& pairs, const Options& options);
 void add_kernels(std::vector<Pair>& pairs, const Options& options);
 void add_krum(std::vector<Pair>& pairs, const Options& options);
+void add_threads(std::vector<Pair>& pairs, const Options& options);
 void add_noise(std::vector<Pair>& pairs, const Options& options);
 
 /// `muster_bench --growth`: P11, a table of its own.

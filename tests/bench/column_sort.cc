@@ -90,4 +90,14 @@ const char* column_sort_name() { return has_compress() ? "AVX-512 quicksort" : "
 MUSTER_WIDEST void sort_columns(float* rows, std::size_t n) { batcher(rows, n); }
 MUSTER_WIDEST void sort_columns(signed char* rows, std::size_t n) { batcher(rows, n); }
 
+MUSTER_WIDEST std::uint64_t sum_words(const std::uint64_t* words, std::size_t n) {
+  constexpr std::size_t kLanes = 32;
+  std::uint64_t lanes[kLanes] = {};
+  for (std::size_t k = 0; k + kLanes <= n; k += kLanes)
+    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += words[k + lane];
+  std::uint64_t sum = 0;
+  for (const std::uint64_t lane : lanes) sum += lane;
+  return sum;
+}
+
 }  // namespace muster::bench

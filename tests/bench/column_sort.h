@@ -1,7 +1,9 @@
-// Sorting one column at a time with vectors: what a careful library does for each coordinate.
+// Baselines on the widest vectors there are: sorting columns as a careful library does, and
+// reading.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace muster::bench {
@@ -17,5 +19,9 @@ const char* column_sort_name();
 constexpr std::size_t kSortedTogether = 64;
 void sort_columns(float* rows, std::size_t n);
 void sort_columns(signed char* rows, std::size_t n);
+
+/// The sum of the words, modulo 2^64; up to 31 of the last ones are left out. As fast as memory is
+/// read.
+std::uint64_t sum_words(const std::uint64_t* words, std::size_t n);
 
 }  // namespace muster::bench

@@ -6,10 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <random>
 
-#include "kernels/backend.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/pool.h"
 
 namespace muster::bench {
 namespace {
@@ -20,60 +19,19 @@ double cpu_now() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-/// A cohort of any size in chunks of any number: rows and chunks repeat a pool of distinct ones
-/// that no cache holds.
-class Pool {
- public:
-  static constexpr std::size_t kChunk = 65'536, kRows = 1024;
-
-  explicit Pool(ChunkFormat format) : format_(format) {
-    kernels::BackendOptions options;
-    options.kind = "cpu";
-    options.threads = 1;
-    backend_ = kernels::create_backend(options, nullptr).value();
-    const std::size_t pitch = align_up(payload_bytes(format, kChunk), 64);
-    codes_ = backend_->allocate(kRows * pitch).value();
-    std::mt19937 random(11);
-    std::normal_distribution<float> normal(0, 20);
-    for (std::size_t i = 0; i < kRows; ++i) {
-      std::byte* row = codes_.data + i * pitch;
-      rows_.push_back(row);
-      for (std::size_t k = 0; k < kChunk; ++k) {
-        const float value = std::clamp(normal(random), -127.0f, 127.0f);
-        if (format.codec == Codec::kF32)
-          store(MutableBytes(row, pitch), 4 * k, value / 1024);
-        else
-          row[k] = static_cast<std::byte>(static_cast<std::int8_t>(value));
-      }
-    }
-    exponents_.assign(kChunk >> 8, -10);
-    sum_ = backend_->allocate(kChunk * sizeof(std::int64_t)).value();
-  }
-
-  kernels::Backend& backend() { return *backend_; }
-  std::int64_t* sum() { return sum_.as<std::int64_t>(); }
-  kernels::Codes chunk(std::size_t n, std::size_t d) {
-    cohort_.resize(n);
-    for (std::size_t i = 0; i < n; ++i) cohort_[i] = rows_[i % kRows];
-    return {format_, d, cohort_, exponents_};
-  }
-
- private:
-  ChunkFormat format_;
-  std::unique_ptr<kernels::Backend> backend_;
-  kernels::Buffer codes_, sum_;
-  std::vector<const std::byte*> rows_, cohort_;
-  std::vector<std::int8_t> exponents_;
-};
-
-/// Least CPU seconds of a few runs: what the work costs without its neighbours.
+/// Least CPU seconds of a few runs: what the work costs without its neighbours. Short work is run
+/// often enough that a sample takes kSampleSeconds: otherwise small sizes would pay for clocks and
+/// cold caches, and the slope with them.
+constexpr double kSampleSeconds = 0.02;
 double seconds(const std::function<void()>& work, int repeats) {
-  double best = INFINITY;
-  for (int i = 0; i < repeats; ++i) {
+  const auto sample = [&](int times) {
     const double start = cpu_now();
-    work();
-    best = std::min(best, cpu_now() - start);
-  }
+    for (int i = 0; i < times; ++i) work();
+    return (cpu_now() - start) / times;
+  };
+  double best = sample(1);
+  for (int i = 0; i < repeats; ++i)
+    best = std::min(best, sample(1 + static_cast<int>(kSampleSeconds / best)));
   return best;
 }
 
@@ -106,7 +64,7 @@ int run_growth(const Options& options) {
     return [&, chunks](std::size_t n, std::size_t d) {
       const auto f = static_cast<std::uint32_t>(n / 5);
       chunks(d, [&](std::size_t length) {
-        pool.backend().kept_sum({pool.chunk(n, length), f, f, 34, pool.sum()},
+        pool.backend().kept_sum({pool.next_chunk(n, length), f, f, 34, pool.sum()},
                                 kernels::Stream::kCompute);
       });
     };
@@ -115,23 +73,44 @@ int run_growth(const Options& options) {
     const std::vector<double> factors(n, 1.0);
     const std::vector<std::int64_t> weights(n, 1);
     chunks(d, [&](std::size_t length) {
-      shared.backend().accumulate({shared.chunk(n, length), factors, weights, 34, shared.sum()},
-                                  kernels::Stream::kCompute);
+      shared.backend().accumulate(
+          {shared.next_chunk(n, length), factors, weights, 34, shared.sum()},
+          kernels::Stream::kCompute);
     });
   };
   const auto gram = [&](std::size_t n, std::size_t d) {
     const auto matrix = shared.backend().allocate(n * n * sizeof(double)).value();
     chunks(d, [&](std::size_t length) {
-      shared.backend().gram({.codes = shared.chunk(n, length), .gram = matrix.as<double>()},
+      shared.backend().gram({.codes = shared.next_chunk(n, length), .gram = matrix.as<double>()},
                             kernels::Stream::kCompute);
     });
     shared.backend().release(matrix);
   };
-  const std::vector<std::size_t> wide = {100, 1000, 10'000, 100'000};
+  const auto counters =
+      shared.backend().allocate(Pool::kChunk * kernels::count_bytes(Codec::kI8S)).value();
+  const auto count = [&](std::size_t n, std::size_t d) {
+    chunks(d, [&](std::size_t length) {
+      shared.backend().count({shared.next_chunk(n, length), counters.as<std::uint32_t>()},
+                             kernels::Stream::kCompute);
+    });
+  };
+  const auto close = [&](std::size_t n, std::size_t d) {
+    const auto f = static_cast<std::uint32_t>(n / 5);
+    chunks(d, [&](std::size_t length) {
+      const kernels::Codes codes = shared.next_chunk(1, length);
+      shared.backend().kept_sum_of_counts(
+          {codes.format, length, codes.scale_exponents, counters.as<std::uint32_t>(),
+           static_cast<std::uint32_t>(n), f, f, 34, shared.sum()},
+          kernels::Stream::kCompute);
+    });
+  };
   const std::vector<std::size_t> narrow = {128, 256, 512, 1024, 2048};
+  // The planner keeps codes up to 1024 rows, and counts beyond (robust_agg/plan.h).
   const std::vector<Line> lines = {
       {"mean, int8 shared", 1, 1, {256, 1024, 4096, 16'384}, 64, mean},
-      {"trimmed mean, int8 shared", 1, 1, wide, 200, kept(shared)},
+      {"trimmed mean, int8 shared", 1, 1, {128, 256, 512, 1024}, 200, kept(shared)},
+      {"  counting of larger cohorts", 1, 1, {1000, 10'000, 100'000}, 200, count},
+      {"  close from the counts", 0, 1, {1000, 10'000, 100'000}, 1000, close},
       {"trimmed mean, f32", 1, 1, {100, 1000, 10'000}, 100, kept(floats)},
       {"Gram matrix, int8 shared (Krum)", 2, 1, narrow, 256, gram}};
   const std::vector<std::size_t> ds = {65'536, 4 * 65'536, 16 * 65'536, 64 * 65'536};

@@ -63,7 +63,7 @@ int run_all(const std::vector<Pair>& pairs, const Options& options, const std::s
   benchmark::RunSpecifiedBenchmarks(&silent);
 
   nlohmann::json rows = nlohmann::json::array();
-  fmt::print("{:<4} {:<34} {:>8} {:>12} {:>9}  {}\n", "id", "what", "ratio", "value", "CPU s",
+  fmt::print("{:<7} {:<34} {:>8} {:>12} {:>9}  {}\n", "id", "what", "ratio", "value", "CPU s",
              "baselines");
   for (const Pair& pair : pairs) {
     const std::string base = pair.id + "/" + pair.name;
@@ -82,7 +82,7 @@ int run_all(const std::vector<Pair>& pairs, const Options& options, const std::s
                             median(series.cpu_per_unit));
     }
     const double cpu = median(mine.cpu_per_unit);
-    fmt::print("{:<4} {:<34} {:>7.2f}x {:>6.3f} {:<7} {:>7.3f}  {}\n", pair.id, pair.name,
+    fmt::print("{:<7} {:<34} {:>7.2f}x {:>6.3f} {:<7} {:>7.3f}  {}\n", pair.id, pair.name,
                value / slowest, value, pair.unit, cpu, others);
     rows.push_back({{"id", pair.id},
                     {"name", pair.name},
@@ -144,6 +144,7 @@ int main_of_bench(int argc, char** argv) {
   add_ingest(all, options);
   add_kernels(all, options);
   add_krum(all, options);
+  add_threads(all, options);
   add_noise(all, options);
   for (Pair& pair : all)
     if (wanted(options.only, pair.id) && pair.name.find(options.match) != std::string::npos)
