@@ -9,6 +9,9 @@ namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
 
 constexpr size_t kAccumulateStrip = 2048;
+/// Coordinates of a row taken at a time, while those of the next row are asked for: the hardware
+/// reads ahead within a row only, and begins anew in each.
+constexpr size_t kAccumulatePiece = 256;
 
 template <bool kWeighted>
 void add_strip(const float* __restrict values, size_t count, double scaled_factor, int64_t weight,
@@ -22,6 +25,8 @@ void add_strip(const float* __restrict values, size_t count, double scaled_facto
 /// Coordinates of a run whose codes are summed before they are widened: the sums stay in the first
 /// cache level beside the codes.
 constexpr size_t kCodeRun = 1024;
+/// Rows asked for ahead of the one that is added.
+constexpr size_t kCodeRowsAhead = 2;
 /// Rows whose codes fit int16 sums.
 constexpr size_t kCodeRows = 256;
 
@@ -45,8 +50,11 @@ MUSTER_CELL bool integer_worth(float scale, double scaled_factor, int64_t* worth
 void sum_code_rows(const ChunkView& view, size_t first_row, size_t last_row, size_t begin,
                    size_t count, int16_t* __restrict sums) {
   memset(sums, 0, count * sizeof(int16_t));
-  for (size_t row = first_row; row < last_row; ++row)
+  for (size_t row = first_row; row < last_row; ++row) {
+    if (row + kCodeRowsAhead < last_row)
+      prefetch_row(view, cell::Coding::kI8S, row + kCodeRowsAhead, begin, begin + count);
     add_codes(reinterpret_cast<const int8_t*>(view.rows[row]) + begin, count, sums);
+  }
 }
 
 void add_worth(const int16_t* __restrict sums, size_t count, int64_t worth,
@@ -85,16 +93,20 @@ size_t like_rows(const ChunkView& view, const AccumulateView& job, size_t first)
 
 void accumulate_values(const ChunkView& view, const AccumulateView& job, size_t first_row,
                        size_t begin, size_t end) {
-  alignas(64) float values[kAccumulateStrip];
-  for (size_t k = begin; k < end; k += kAccumulateStrip) {
-    const size_t count = end - k < kAccumulateStrip ? end - k : kAccumulateStrip;
+  alignas(64) float values[kAccumulatePiece];
+  for (size_t strip = begin; strip < end; strip += kAccumulateStrip) {
+    const size_t strip_end = end - strip < kAccumulateStrip ? end : strip + kAccumulateStrip;
     for (size_t row = first_row; row < view.n; ++row) {
       if (job.weights[row] == 0) continue;
-      decode_strip(view, row, k, count, values);
-      if (job.weights[row] == 1)
-        add_strip<false>(values, count, job.scaled_factors[row], 1, job.target + k);
-      else
-        add_strip<true>(values, count, job.scaled_factors[row], job.weights[row], job.target + k);
+      for (size_t k = strip; k < strip_end; k += kAccumulatePiece) {
+        const size_t count = strip_end - k < kAccumulatePiece ? strip_end - k : kAccumulatePiece;
+        if (row + 1 < view.n) prefetch_row(view, view.coding, row + 1, k, k + count);
+        decode_strip(view, row, k, count, values);
+        if (job.weights[row] == 1)
+          add_strip<false>(values, count, job.scaled_factors[row], 1, job.target + k);
+        else
+          add_strip<true>(values, count, job.scaled_factors[row], job.weights[row], job.target + k);
+      }
     }
   }
 }

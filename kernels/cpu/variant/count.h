@@ -22,7 +22,7 @@ void count_columns(const ChunkView& view, size_t first_row, size_t last_row, siz
   alignas(64) uint8_t stored[kCountColumns] = {};
   for (size_t row = first_row; row < last_row; ++row) {
     if (row + kRowsAhead < last_row)
-      prefetch_row<kCoding>(view, row + kRowsAhead, begin, begin + count);
+      prefetch_row(view, kCoding, row + kRowsAhead, begin, begin + count);
     load_row<kCoding>(view, row, begin, count, stored);
     for (size_t c = 0; c < count; ++c) ++bins[c * kBins + stored[c]];
   }

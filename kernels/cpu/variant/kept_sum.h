@@ -208,7 +208,7 @@ void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, siz
   using Stored = typename StoredAs<kCoding>::Stored;
   const size_t rows = shape.tile_vectors * sizeof(Bits) / (shape.columns * sizeof(Stored));
   for (size_t row = 0; row < rows; ++row) {
-    if (row + kRowsAhead < view.n) prefetch_row<kCoding>(view, row + kRowsAhead, begin, end);
+    if (row + kRowsAhead < view.n) prefetch_row(view, kCoding, row + kRowsAhead, begin, end);
     if constexpr (has_wire_vectors(kCoding)) {
       if (row < view.n && end - begin == shape.panel_tiles * shape.columns) {
         load_wire_row<kCoding>(view.rows[row] + begin * sizeof(Stored), shape,

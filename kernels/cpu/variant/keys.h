@@ -85,20 +85,6 @@ struct StoredAs<cell::Coding::kI8S> {
 /// Stands for all codecs whose codes are shorter than a byte: their tiles hold values.
 constexpr cell::Coding kPacked = cell::Coding::kI4B;
 
-/// Asks for the codes of coordinates [begin, end) of a row: into the second cache level, which has
-/// more requests under way than the first.
-template <cell::Coding kCoding>
-MUSTER_CELL void prefetch_row(const ChunkView& view, size_t row, size_t begin, size_t end) {
-  if (kCoding == kPacked) return;  // too short to wait for
-  size_t bytes = sizeof(typename StoredAs<kCoding>::Stored);
-  const std::byte* data = view.rows[row];
-  if constexpr (kCoding == cell::Coding::kI8B) {
-    bytes = 1;
-    data = reinterpret_cast<const std::byte*>(integer_row(view, row).codes);
-  }
-  for (size_t at = begin * bytes; at < end * bytes; at += 64) __builtin_prefetch(data + at, 0, 2);
-}
-
 /// stored[k] = coordinate begin + k of the row, k < count.
 template <cell::Coding kCoding>
 MUSTER_CELL void load_row(const ChunkView& view, size_t row, size_t begin, size_t count,
