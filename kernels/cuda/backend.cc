@@ -121,11 +121,12 @@ void CudaBackend::upload(std::byte* target, ConstBytes source, Stream stream) {
 }
 
 /// Tables of a job (an address, a factor and a weight a row, an exponent a coordinate at most), and
-/// what inspect() finds in each block of each row.
+/// what grid_norms(), the greediest, finds in each block of each row; or what a transform has on
+/// its way.
 std::size_t CudaBackend::scratch_bytes(std::size_t n, std::size_t d) const {
   const std::size_t tables = 3 * n * sizeof(std::uint64_t) + d;
-  const std::size_t inspected = n * (canonical::block_count(d) + 1) * sizeof(RowSummary);
-  return tables + inspected;
+  const std::size_t measured = n * (canonical::block_count(d) + 1) * 3 * sizeof(std::uint64_t);
+  return tables + std::max(measured, kTransformBytes);
 }
 
 /// What the device has free, less a share for the driver and whatever else runs there.

@@ -16,8 +16,6 @@
 namespace muster::kernels::cuda {
 namespace {
 
-/// What is between the two kernels of a transform, at most.
-constexpr std::size_t kBatchBytes = std::size_t{32} << 20;
 constexpr std::size_t kBatchRows = 32'768;  ///< within what blockIdx.y counts
 
 /// Fields of payloads are 4-byte aligned, no more.
@@ -55,7 +53,7 @@ void expand_eden(const ExpandJob& job, Context& context) {
   const CodesView codes = context.rows(job.codes);
   const float* centroids = context.table(muster::centroids(job.codes.format.bits));
   const std::size_t row_bytes = rotations.length * sizeof(float);
-  const std::size_t batch = std::clamp<std::size_t>(kBatchBytes / row_bytes, 1,
+  const std::size_t batch = std::clamp<std::size_t>(kTransformBytes / row_bytes, 1,
                                                     std::min<std::size_t>(codes.n, kBatchRows));
   float* values = context.scratch<float>(batch * rotations.length);
   for (std::size_t first = 0; first < codes.n; first += batch) {

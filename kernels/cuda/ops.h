@@ -8,6 +8,9 @@
 
 namespace muster::kernels::cuda {
 
+/// expand() and restore() have at most this on its way between two kernels, or one row.
+inline constexpr std::size_t kTransformBytes = std::size_t{32} << 20;
+
 void inspect(const InspectJob& job, Context& context);
 void accumulate(const AccumulateJob& job, Context& context);
 void kept_sum(const KeptSumJob& job, Context& context);

@@ -15,7 +15,6 @@ void kept_sum_of_counts(const KeptSumOfCountsJob&, Context&) { pending("kept_sum
 void gram(const GramJob&, Context&) { pending("gram"); }
 void pair_distances(const PairDistanceJob&, Context&) { pending("pair_distances"); }
 void sketch(const SketchJob&, Context&) { pending("sketch"); }
-void grid_norms(const GridNormJob&, Context&) { pending("grid_norms"); }
 void relate(const RelateJob&, Context&) { pending("relate"); }
 
 }  // namespace muster::kernels::cuda
