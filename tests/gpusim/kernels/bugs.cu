@@ -1,6 +1,6 @@
-// Planted bugs, one a kernel. The comment "expect: <fault>" stands on the line that the report must name.
-// Kernels run with 64 threads; those whose name begins with grid_ with 4 blocks. in and out have 64
-// elements, dynamic shared memory 256 bytes.
+// Planted bugs, one a kernel. The comment "expect: <fault>" stands on the line that the report must
+// name. Kernels run with 64 threads; those whose name begins with grid_ with 4 blocks. in and out
+// have 64 elements, dynamic shared memory 256 bytes.
 #include <cuda_pipeline.h>
 
 #define KERNEL extern "C" __global__ void
@@ -164,7 +164,8 @@ KERNEL shuffle_outside_mask(const float* in, float* out) {
 
 KERNEL misaligned_vector(const float* in, float* out) {
   if (threadIdx.x < 8) {
-    const float2 v = *reinterpret_cast<const float2*>(in + 2 * threadIdx.x + 1);  // expect: misaligned
+    const float2 v =
+        *reinterpret_cast<const float2*>(in + 2 * threadIdx.x + 1);  // expect: misaligned
     out[threadIdx.x] = v.x + v.y;
   }
 }

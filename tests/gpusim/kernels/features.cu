@@ -1,5 +1,5 @@
-// What kernels may use, one thing a kernel. Kernels run with 64 threads (grid_ ones with 4 blocks) and get
-// 256 words each of input and output; features_test.cc knows what must come out.
+// What kernels may use, one thing a kernel. Kernels run with 64 threads (grid_ ones with 4 blocks)
+// and get 256 words each of input and output; features_test.cc knows what must come out.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_pipeline.h>
@@ -21,15 +21,18 @@ __device__ const short steps[4] = {-1, 2, -3, 4};
 KERNEL arithmetic(const Word* in, Word* out) {
   const int v = static_cast<int>(in[threadIdx.x]);
   Word r = __popc(v) + __clz(v) * 3 + __brev(v) % 7 + v / 7 + v % 11 + min(v, 4) + (v >> 3);
-  r += static_cast<Word>(static_cast<long long>(v) * v >> 5) + in[threadIdx.x] / 13u + __mulhi(v, 77777777);
-  r += __byte_perm(v, v * 3, 0x2541) + __funnelshift_l(v, v * 5, 3) + __ffs(v) + abs(v) + (v & (v >> 1 ^ 0x5a));
+  r += static_cast<Word>(static_cast<long long>(v) * v >> 5) + in[threadIdx.x] / 13u +
+       __mulhi(v, 77777777);
+  r += __byte_perm(v, v * 3, 0x2541) + __funnelshift_l(v, v * 5, 3) + __ffs(v) + abs(v) +
+       (v & (v >> 1 ^ 0x5a));
   out[threadIdx.x] = r;
 }
 
 KERNEL wide_arithmetic(const Word* in, Word* out) {
   const long long v = static_cast<long long>(in[threadIdx.x]) * 0x1234567 - 99;
   const unsigned long long u = static_cast<unsigned long long>(v);
-  unsigned long long r = u / 1000003 + u % 77 + __umul64hi(u, u) + __popcll(u) + __clzll(v) + (v >> 7) + v / -9;
+  unsigned long long r =
+      u / 1000003 + u % 77 + __umul64hi(u, u) + __popcll(u) + __clzll(v) + (v >> 7) + v / -9;
   r ^= (u << (threadIdx.x & 63)) + __brevll(u) + (v < 0 ? 5 : 6) + max(v, 3LL);
   out[threadIdx.x] = static_cast<Word>(r ^ r >> 32);
 }
@@ -41,7 +44,8 @@ KERNEL dot_products(const Word* in, Word* out) {
 
 KERNEL floats(const Word* in, Word* out) {
   const float v = static_cast<float>(in[threadIdx.x] % 1000) / 7.0f - 20.0f;
-  float r = v * 3.0f + sqrtf(fabsf(v)) + fmaf(v, v, -1.0f) + fminf(v, 2.0f) + rintf(v) + floorf(v) + truncf(v);
+  float r = v * 3.0f + sqrtf(fabsf(v)) + fmaf(v, v, -1.0f) + fminf(v, 2.0f) + rintf(v) + floorf(v) +
+            truncf(v);
   r += __fadd_rz(v, 0.1f) + __fmul_ru(v, 0.3f) + copysignf(2.0f, v) + (v > 1.0f ? 1.0f : -1.0f);
   out[threadIdx.x] = __float_as_uint(r);
 }
@@ -55,7 +59,8 @@ KERNEL doubles(const Word* in, Word* out) {
 KERNEL conversions(const Word* in, Word* out) {
   const int v = static_cast<int>(in[threadIdx.x]);
   const float f = static_cast<float>(v) * 0.37f;
-  Word r = __float2int_rn(f) + __float2uint_rz(fabsf(f)) + __float2int_ru(f) * 3 + __float2int_rd(f) * 5;
+  Word r =
+      __float2int_rn(f) + __float2uint_rz(fabsf(f)) + __float2int_ru(f) * 3 + __float2int_rd(f) * 5;
   r += static_cast<signed char>(v) + static_cast<short>(v * 3) + static_cast<unsigned char>(v);
   r += static_cast<Word>(__float2ll_rn(f * 1e6f)) + static_cast<Word>(__double2int_rn(f * 0.5));
   r ^= __float_as_uint(__ll2float_rn(v * 0x100000001LL)) + __float_as_uint(__uint2float_rd(v));
@@ -64,7 +69,8 @@ KERNEL conversions(const Word* in, Word* out) {
 }
 
 KERNEL halves(const Word* in, Word* out) {
-  const __half2 v = __floats2half2_rn(static_cast<float>(in[threadIdx.x] % 512) * 0.25f, -0.5f * threadIdx.x);
+  const __half2 v =
+      __floats2half2_rn(static_cast<float>(in[threadIdx.x] % 512) * 0.25f, -0.5f * threadIdx.x);
   const __half2 r = __hfma2(v, __float2half2_rn(2.0f), __float2half2_rn(1.0f));
   out[2 * threadIdx.x] = __float_as_uint(__low2float(r));
   out[2 * threadIdx.x + 1] = __float_as_uint(__high2float(r));
@@ -105,15 +111,32 @@ KERNEL local_array(const Word* in, Word* out, int k) {
 KERNEL many_ways(const Word* in, Word* out) {
   Word r;
   switch (in[threadIdx.x] & 15) {
-    case 0: r = 3; break;
-    case 1: r = in[5]; break;
-    case 2: r = 77 * in[3]; break;
-    case 3: r = threadIdx.x; break;
-    case 4: r = 11 * in[2]; break;
-    case 5: r = 99; break;
-    case 6: r = in[1] ^ 5; break;
-    case 9: r = in[9] + 4; break;
-    default: r = 0;
+    case 0:
+      r = 3;
+      break;
+    case 1:
+      r = in[5];
+      break;
+    case 2:
+      r = 77 * in[3];
+      break;
+    case 3:
+      r = threadIdx.x;
+      break;
+    case 4:
+      r = 11 * in[2];
+      break;
+    case 5:
+      r = 99;
+      break;
+    case 6:
+      r = in[1] ^ 5;
+      break;
+    case 9:
+      r = in[9] + 4;
+      break;
+    default:
+      r = 0;
   }
   out[threadIdx.x] = r;
 }
@@ -132,7 +155,8 @@ KERNEL shuffles(const Word* in, Word* out) {
   for (int d = 16; d > 0; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
   const Word up = __shfl_up_sync(0xffffffffu, in[threadIdx.x], 3);
   const Word within = __shfl_down_sync(0xffffffffu, in[threadIdx.x], 2, 8);
-  out[threadIdx.x] = v + 3 * up + 5 * within + 7 * __shfl_sync(0xffffffffu, in[threadIdx.x], threadIdx.x * 5);
+  out[threadIdx.x] =
+      v + 3 * up + 5 * within + 7 * __shfl_sync(0xffffffffu, in[threadIdx.x], threadIdx.x * 5);
 }
 
 KERNEL votes(const Word* in, Word* out) {
@@ -149,7 +173,8 @@ KERNEL votes(const Word* in, Word* out) {
 
 KERNEL block_votes(const Word* in, Word* out) {
   const bool odd = in[threadIdx.x] & 1;
-  out[threadIdx.x] = __syncthreads_count(odd) * 4 + __syncthreads_or(odd) * 2 + __syncthreads_and(odd);
+  out[threadIdx.x] =
+      __syncthreads_count(odd) * 4 + __syncthreads_or(odd) * 2 + __syncthreads_and(odd);
 }
 
 KERNEL warp_tile(const Word* in, Word* out) {
@@ -191,7 +216,8 @@ KERNEL atomics(const Word* in, Word* out) {
   atomicInc(&s[3], 9u);
   atomicAdd(&wide, static_cast<unsigned long long>(v) << 20);
   __syncthreads();
-  out[threadIdx.x] = threadIdx.x < 4 ? s[threadIdx.x] : static_cast<Word>(wide >> (threadIdx.x & 15));
+  out[threadIdx.x] =
+      threadIdx.x < 4 ? s[threadIdx.x] : static_cast<Word>(wide >> (threadIdx.x & 15));
 }
 
 KERNEL dynamic_shared(const Word* in, Word* out) {

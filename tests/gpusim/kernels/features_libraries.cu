@@ -12,7 +12,8 @@ using Word = unsigned;
 
 KERNEL tiles(const Word* in, Word* out) {
   auto tile = cooperative_groups::tiled_partition<16>(cooperative_groups::this_thread_block());
-  const Word sum = cooperative_groups::reduce(tile, in[threadIdx.x], cooperative_groups::plus<Word>());
+  const Word sum =
+      cooperative_groups::reduce(tile, in[threadIdx.x], cooperative_groups::plus<Word>());
   out[threadIdx.x] = sum + tile.thread_rank();
 }
 
