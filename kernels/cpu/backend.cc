@@ -121,7 +121,6 @@ class CpuBackend final : public Backend {
   std::vector<MixView> stages_;
   std::vector<BlockSummary> summaries_;
   std::vector<double> partials_;
-  std::vector<SplitSquares> squares_;
 };
 
 ChunkView CpuBackend::view(const Codes& codes) {
@@ -376,19 +375,19 @@ void CpuBackend::grid_norms(const GridNormJob& job, Stream) {
   }
   const GridNormView grid{factors_.data(), job.centre};
   const std::size_t blocks = canonical::block_count(codes.d);
-  squares_.resize(codes.n * blocks);
-  workers_.run(squares_.size(), kGrainCoordinates / canonical::kBlock,
-               [&](std::size_t begin, std::size_t end, std::size_t) {
-                 for (std::size_t unit = begin; unit < end; ++unit)
-                   kernels_.grid_norm(codes, grid, unit / blocks, unit % blocks, &squares_[unit]);
-               });
-  for (std::size_t unit = 0; unit < squares_.size(); ++unit) {
-    SquaredNorm& norm = job.norms[unit / blocks];
-    using Wide = unsigned __int128;
-    const SplitSquares& part = squares_[unit];
-    const Wide sum = norm.value() + (Wide{part.hh} << 46) + (Wide{part.hl} << 24) + Wide{part.ll};
-    norm = {static_cast<std::uint64_t>(sum), static_cast<std::uint64_t>(sum >> 64)};
-  }
+  const std::size_t grain = kGrainCoordinates / std::max<std::size_t>(codes.d, 1);
+  workers_.run(codes.n, grain, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t row = begin; row < end; ++row) {
+      using Wide = unsigned __int128;
+      Wide sum = job.norms[row].value();
+      for (std::size_t block = 0; block < blocks; ++block) {
+        SplitSquares part;
+        kernels_.grid_norm(codes, grid, row, block, &part);
+        sum += (Wide{part.hh} << 46) + (Wide{part.hl} << 24) + part.ll;
+      }
+      job.norms[row] = {static_cast<std::uint64_t>(sum), static_cast<std::uint64_t>(sum >> 64)};
+    }
+  });
 }
 
 void CpuBackend::add_noise(const NoiseJob& job, Stream) {
@@ -405,8 +404,7 @@ std::size_t CpuBackend::scratch_bytes(std::size_t n, std::size_t d) const {
   const std::size_t worker =
       std::max({kGramScratchBytes, kRotationScratchBytes, kCountScratchBytes});
   const std::size_t blocks = canonical::block_count(d);
-  return workers_.count() * worker +
-         n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double) + sizeof(SplitSquares)) +
+  return workers_.count() * worker + n * blocks * (sizeof(BlockSummary) + 2 * sizeof(double)) +
          n * sizeof(double) + d * sizeof(float);
 }
 
