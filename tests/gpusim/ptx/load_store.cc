@@ -100,7 +100,7 @@ void run_parameter(Warp& warp, const Instruction& instruction, Mask active) {
   for_lanes(active, [=](int l) { d[l] = a[l]; });
 }
 
-// rows: 8 the target, 7 the source, 6 the source's bytes. The source's offset is in `inner_offset`.
+// rows: 8 the target, 7 the source, 6 the source's bytes. The source's offset is second_immediate.
 void run_copy(Warp& warp, const Instruction& instruction, Mask active) {
   Access target, source;
   Instruction from = instruction;
