@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 namespace muster::kernels::cuda {
 
 void device_failed(const std::string& what) {
   const std::string line = "the GPU failed: " + what +
                            "; acknowledged updates are in the spool, the next start resumes\n";
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+  std::fputs(line.c_str(), stderr);
   ::_exit(kDeviceExit);  // destructors would call the failed device again
 }
 

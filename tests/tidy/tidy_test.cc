@@ -171,8 +171,9 @@ TEST(Tidy, EverythingIsFormatted) {
   const std::string version = run("clang-format --version", &missing);
   ASSERT_EQ(missing, 0) << "clang-format is needed: scripts/setup installs it";
   std::string files;
-  for (const std::string folder : {"base", "wire", "kernels", "robust_agg", "privacy", "ingest", "monitoring",
-                                   "server", "client", "loadtest", "cli", "tests", "examples"})
+  for (const std::string folder :
+       {"base", "wire", "kernels", "robust_agg", "privacy", "ingest", "monitoring", "server",
+        "client", "loadtest", "cli", "tests", "examples"})
     for (const auto& file : sources(folder)) files.append(" ").append(file.string());
   int exit_code = 0;
   const std::string report =
