@@ -1,6 +1,7 @@
 #include "privacy/accountant_pld.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -19,8 +20,15 @@ constexpr double kPointsPerScale = 50;
 constexpr double kPointsPerRun = 4000;
 constexpr std::size_t kMaxCells = std::size_t{1} << 18;   ///< of one round's loss
 constexpr std::size_t kMaxWindow = std::size_t{1} << 21;  ///< of the composed loss
-/// ln of the tilted mass left above the window; what is above is added all the same.
-constexpr double kLogOutside = -25;
+/// The window around Chernoff's bound in units of 1 / tilt. The answer is a few units below the
+/// bound, and the tilted loss some 6 wide. What is above the window weighs at most e^-kAbove of
+/// delta.
+constexpr double kBelow = 60;
+constexpr double kAbove = 24;
+/// ln of the tilted mass that may lie so far above that it wraps around to the answer, and the
+/// steps in tilt by which Chernoff's bound on it is sought.
+constexpr double kLogOutside = -16;
+constexpr std::array<double, 5> kNudges = {0.1, 0.2, 0.4, 0.8, 1.6};
 /// Rounding of sums over the window (2^21 terms at most, all positive) and of logarithms.
 constexpr double kMargin = 1e-8;
 
@@ -88,8 +96,18 @@ class Composition {
     return std::exp((low + high) / 2);
   }
 
-  /// Least epsilon whose delta is at most `delta`; infinite if the grid is too fine for the window.
+  /// Least epsilon whose delta is at most `delta`, by way of the loss tilted by `tilt`; infinite
+  /// where the window of that tilt is too wide to compute.
   double epsilon(double delta, double tilt) const;
+
+  /// Where sampling leaves a long thin tail, the best tilt can split the loss between its body and
+  /// that tail, which would wrap around. A smaller tilt keeps to the body.
+  bool splits(double tilt, double delta) const {
+    const double here = cumulant(tilt), far = (here - std::log(delta) + kBelow) / tilt;
+    return std::none_of(kNudges.begin(), kNudges.end(), [&](double nudge) {
+      return cumulant(tilt * (1 + nudge)) - here - tilt * nudge * far < kLogOutside;
+    });
+  }
 
  private:
   static double log_moment(const LossMasses& loss, double t) {
@@ -107,19 +125,6 @@ class Composition {
     const double end =
         static_cast<double>(loss.first) + (t < 0 ? 0 : static_cast<double>(size - 1));
     return std::log(sum) + t * loss.step * end;
-  }
-
-  /// Where the tilted loss ends but for e^kLogOutside of it, upwards (sign 1) or downwards (-1).
-  double edge(double tilt, double sign) const {
-    const double here = cumulant(tilt), nudge = 1e-3 * tilt;
-    const double variance =
-        (cumulant(tilt + nudge) - 2 * here + cumulant(tilt - nudge)) / (nudge * nudge);
-    double best = kInfinity;
-    for (const double share : {0.25, 0.5, 1.0, 2.0}) {
-      const double s = share * std::sqrt(-2 * kLogOutside / std::max(variance, grid_ * grid_));
-      best = std::min(best, (cumulant(tilt + sign * s) - here - kLogOutside) / s);
-    }
-    return sign * best;
   }
 
   /// The tilted distribution of the sum at losses (first + i) grid, by one transform a part.
@@ -160,22 +165,23 @@ std::vector<double> Composition::tilted(double tilt, std::int64_t first, std::si
 }
 
 double Composition::epsilon(double delta, double tilt) const {
-  const double low = edge(tilt, -1), high = edge(tilt, 1);
+  // Chernoff's bound is above the answer, by a few 1 / tilt; everything is taken relative to it.
+  const double bound = (cumulant(tilt) - std::log(delta)) / tilt;
+  const double low = bound - kBelow / tilt, high = bound + kAbove / tilt;
   const double points = (high - low) / grid_ + 2;
-  if (!(points < static_cast<double>(kMaxWindow))) return kInfinity;
+  if (!(points > 0 && points < static_cast<double>(kMaxWindow))) return kInfinity;
   const std::size_t size = std::bit_ceil(static_cast<std::size_t>(points) + 1);
   const auto first = static_cast<std::int64_t>(std::floor(low / grid_));
   const std::vector<double> mass = tilted(tilt, first, size);
 
-  // delta(e) = e^K sum over l > e of mass(l) (e^(-tilt l) - e^(e - (tilt + 1) l)), all relative to
-  // the middle of the window; sums from the top.
-  const double middle = (low + high) / 2, base = cumulant(tilt) - tilt * middle;
+  // delta(e) = e^K sum over l > e of mass(l) (e^(-tilt l) - e^(e - (tilt + 1) l)), with sums
+  // from the top.
   std::vector<double> plain(size + 1, 0.0), steeper(size + 1, 0.0);
   const auto loss_at = [&](std::size_t i) {
     return static_cast<double>(first + static_cast<std::int64_t>(i)) * grid_;
   };
   for (std::size_t i = size; i-- > 0;) {
-    const double offset = loss_at(i) - middle, value = mass[i] * std::exp(-tilt * offset);
+    const double offset = loss_at(i) - bound, value = mass[i] * std::exp(-tilt * offset);
     plain[i] = plain[i + 1] + value;
     steeper[i] = steeper[i + 1] + value * std::exp(-offset);
   }
@@ -184,20 +190,19 @@ double Composition::epsilon(double delta, double tilt) const {
   // Transforms err by 4 log2(size) 2^-53 in L2, and powers multiply that by their number.
   const double error = (count + 2) * 8 * std::log2(static_cast<double>(size)) * 0x1p-53 *
                        (1 + 1 / std::sqrt(2 * tilt * grid_));
-  const double above = std::exp(cumulant(tilt) - tilt * high + kLogOutside);
   const auto delta_at = [&](double e) {
     const double position = std::max(0.0, std::floor(e / grid_ - static_cast<double>(first)) + 1);
     const auto i = static_cast<std::size_t>(std::min(position, static_cast<double>(size)));
-    const double sum = plain[i] - std::exp(e - middle) * steeper[i] + kMargin * plain[i] * 1e-3 +
-                       error * std::exp(-tilt * (e - middle));
-    return std::exp(base) * sum * (1 + kMargin) + above + infinite_;
+    const double sum = plain[i] - std::exp(e - bound) * steeper[i] + kMargin * plain[i] * 1e-3 +
+                       error * std::exp(-tilt * (e - bound));
+    return delta * (sum * (1 + kMargin) + std::exp(-kAbove)) + infinite_;
   };
   double from = std::max(0.0, loss_at(0)), to = high;
   if (delta_at(from) <= delta) return from * (1 + kMargin);
-  if (delta_at(to) > delta) return kInfinity;
+  if (!(delta_at(to) <= delta)) return kInfinity;
   for (int i = 0; i < 100; ++i) {
     const double half = from + (to - from) / 2;
-    (delta_at(half) > delta ? from : to) = half;
+    (delta_at(half) <= delta ? to : from) = half;
   }
   return to * (1 + kMargin);
 }
@@ -206,7 +211,9 @@ double one_side(std::span<const LossStep> steps, LossSide side, double delta) {
   double grid = grid_of(steps, side);
   for (int coarser = 0; coarser < 8; ++coarser, grid *= 2) {
     const Composition composition(steps, side, grid);
-    const double epsilon = composition.epsilon(delta, composition.best_tilt(delta));
+    double tilt = composition.best_tilt(delta);
+    for (int i = 0; i < 8 && composition.splits(tilt, delta); ++i) tilt *= 0.8;
+    const double epsilon = composition.epsilon(delta, tilt);
     if (epsilon < kInfinity) return epsilon;
   }
   return kInfinity;

@@ -7,8 +7,6 @@
 namespace muster::privacy {
 namespace {
 
-/// -ln of the probability that the noise is longer than the lemma allows: 9e-27.
-constexpr double kTail = 60;
 constexpr double kMargin = 1e-12;
 
 }  // namespace
@@ -17,8 +15,8 @@ Closeness discrete_closeness(double draws, int m) {
   MUSTER_CHECK_OP(m, >=, 4);
   const double unit = 24 * std::ldexp(1.0, 2 * m);
   const double down = draws / unit;
-  const double up = 1.1 * (draws + 2 * std::sqrt(draws * kTail) + 2 * kTail) / unit;
-  return {(down + up) * (1 + kMargin), std::exp(-kTail) * (1 + kMargin)};
+  const double up = 1.1 * (draws + 2 * std::sqrt(draws * kDiscreteTail) + 2 * kDiscreteTail) / unit;
+  return {(down + up) * (1 + kMargin), std::exp(-kDiscreteTail) * (1 + kMargin)};
 }
 
 double continuous_delta(const Closeness& closeness, double delta, double epsilon_bound) {

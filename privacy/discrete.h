@@ -17,6 +17,9 @@
 
 namespace muster::privacy {
 
+/// t: the noise is longer than the lemma allows with probability e^-t = 1e-87.
+inline constexpr double kDiscreteTail = 200;
+
 /// How far a run with `draws` discrete Gaussian draws of standard deviation 2^m is from the
 /// continuous one.
 struct Closeness {

@@ -131,7 +131,7 @@ TEST(Discrete, CorrectionIsSmallOnTheGridsMusterUsesAndPessimistic) {
   const double delta = continuous_delta(close, 1e-6, 10);
   EXPECT_LT(delta, 1e-6);
   EXPECT_GT(delta, .999e-6);
-  EXPECT_LE(continuous_delta(close, 1e-30, 10), 0);
+  EXPECT_LE(continuous_delta(close, 1e-90, 10), 0);
   EXPECT_NEAR(sampler_delta(1e10, 1e-20, 1), 3.718e-10, 1e-13);
 }
 
@@ -154,7 +154,7 @@ TEST(Discrete, CorrectionCoversTheExactDeltaOfOneCoordinate) {
       const double epsilon =
           gaussian_epsilon(v / s, continuous_delta(close, exact, e)) + close.shift;
       EXPECT_GE(epsilon, e - 1e-9) << v << ' ' << e;
-      EXPECT_LT(epsilon, e + 1e-3) << v << ' ' << e;
+      EXPECT_LT(epsilon, e + 4e-3) << v << ' ' << e;
     }
   }
 }
