@@ -12,6 +12,7 @@ constexpr std::pair<std::string_view, int> kByReason[] = {
     {"file_exists", kExitCannotCreate},
     {"file_create", kExitCannotCreate},
     {"file_missing", kExitNoInput},
+    {"ledger_missing", kExitNoInput},
     {"file_io", kExitIo},
 };
 

@@ -40,6 +40,8 @@ std::unique_ptr<CLI::App> build_app(Session& session) {
   add_metrics(*app, session);
   add_check_config(*app, session);
   add_device(*app, session);
+  add_privacy(*app, session);
+  add_ledger(*app, session);
   add_demo_command(*app, session.exit_code);
   return app;
 }
