@@ -1,6 +1,7 @@
 #include "robust_agg/aggregate.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/codec_random.h"
@@ -219,10 +220,13 @@ Result<Folded> fold_cohort(const Plan& plan, kernels::Backend& backend, Cohort& 
   MUSTER_ASSIGN(SketchFold fold,
                 SketchFold::create(backend, plan, cohort.sketch_key(), cohort.size()));
   Folded folded{std::move(fold), {}};
-  for (std::uint32_t row = 0; row < cohort.size(); ++row) {
-    const auto chunk = [&](std::uint32_t c) { return cohort.chunk_of(c, {&row, 1}); };
-    MUSTER_ASSIGN(const SketchFold::Added added, folded.fold.add(chunk));
-    folded.indices.push_back(added.index);
+  std::vector<std::uint32_t> rows;
+  for (std::uint32_t row = 0; row < cohort.size(); row += static_cast<std::uint32_t>(rows.size())) {
+    rows.resize(std::min<std::size_t>(SketchFold::together(plan), cohort.size() - row));
+    std::iota(rows.begin(), rows.end(), row);
+    const auto chunk_of = [&](std::uint32_t c) { return cohort.chunk_of(c, rows); };
+    MUSTER_ASSIGN(const auto added, folded.fold.add(rows.size(), chunk_of));
+    for (const SketchFold::Added& update : added) folded.indices.push_back(update.index);
   }
   return folded;
 }

@@ -1,5 +1,6 @@
 // Krum scores ranked by sketches: the Gram matrix of 4096 numbers a row instead of the codes, then
-// exact distances for the rows the ranking leaves near the cut.
+// exact scores for the rows the ranking leaves near the cut: from the sum of the cohort where few
+// rows are far, else from all distances.
 
 #include <algorithm>
 #include <cmath>
@@ -8,13 +9,12 @@
 #include "base/check.h"
 #include "robust_agg/distances.h"
 #include "robust_agg/krum_select.h"
+#include "robust_agg/krum_total.h"
 
 namespace muster::robust {
 namespace {
 
-/// Deviations an estimated score is trusted within. Six would do for independent cells; eight also
-/// cover rows that share lanes (sketch.h) and the choice of neighbours by estimates.
-constexpr double kDeviations = 8;
+constexpr double kDeviations = SketchedDistances::kDeviations;
 
 Result<HostMatrix> gram_of_sketches(const Execution& run) {
   const std::size_t n = run.rows.n();
@@ -27,22 +27,26 @@ Result<HostMatrix> gram_of_sketches(const Execution& run) {
   return host_matrix(run.backend, std::move(buffer), n * n);
 }
 
+/// Scores from exact norms and sketched inner products. The sum over q neighbours J of
+/// |x_i|^2 + |x_j|^2 - 2 <x_i, x_j> errs by 2 <x_i, S>, S = sum over J of x_j: one sketched
+/// product, whose deviation is what sketch.h says with S taken from the neighbours of the best row.
+/// Scores are only compared, so the errors less that of the best row will do as well: those of 2
+/// <x_i - x_best, S>, to which what all rows have in common adds nothing. Sums here need no fixed
+/// order: they only say which rows to look at.
 struct Estimates {
   std::vector<double> scores;
-  std::vector<double> deviations;
+  std::vector<double> deviations;    ///< of their errors
+  std::vector<double> against_best;  ///< of their errors less that of the best row
 };
 
-/// Scores from exact norms and sketched inner products. The sum over q neighbours J of
-/// |x_i|^2 + |x_j|^2 - 2 <x_i, x_j> errs by 2 <x_i, sum over J of x_j>, one sketched product: its
-/// deviation is what sketch.h says with that sum's norm, taken from the neighbours of the best row.
-/// Sums here need no fixed order: they only say which rows to look at.
-Estimates estimate(std::span<const double> gram, std::span<const double> norms, std::uint32_t q) {
+Estimates estimate(const SketchedDistances& sketched, std::uint32_t q) {
+  const std::span<const double> norms = sketched.norms();
   const std::size_t n = norms.size();
-  Estimates estimates{std::vector<double>(n), std::vector<double>(n)};
+  Estimates estimates{std::vector<double>(n), std::vector<double>(n), std::vector<double>(n)};
   std::vector<double> distances(n), sorted;
   const auto measure = [&](std::size_t i) {
     for (std::size_t j = 0; j < n; ++j)
-      distances[j] = std::max(0.0, norms[i] + norms[j] - 2 * gram[i * n + j]);
+      distances[j] = std::max(0.0, norms[i] + norms[j] - 2 * sketched.product(i, j));
     sorted.assign(distances.begin(), distances.end());
     sorted.erase(sorted.begin() + static_cast<std::ptrdiff_t>(i));
     std::nth_element(sorted.begin(), sorted.begin() + (q - 1), sorted.end());
@@ -61,14 +65,19 @@ Estimates estimate(std::span<const double> gram, std::span<const double> norms, 
   double apart = 0, together = 0;
   for (const std::size_t j : near) {
     apart += norms[j];
-    for (const std::size_t k : near) together += j == k ? norms[j] : gram[j * n + k];
+    for (const std::size_t k : near) together += j == k ? norms[j] : sketched.product(j, k);
   }
   const double sum_norm = std::max(apart, together);
+  std::vector<double> products(n);  // with the sum of the neighbours
+  for (std::size_t i = 0; i < n; ++i)
+    for (const std::size_t j : near) products[i] += sketched.product(i, j);
   for (std::size_t i = 0; i < n; ++i) {
-    double product = 0;
-    for (const std::size_t j : near) product += gram[i * n + j];
-    estimates.deviations[i] =
-        2 * std::sqrt((norms[i] * sum_norm + product * product) / kSketchCells);
+    const auto deviation = [&](double norm, double product) {
+      return 2 * std::sqrt((norm * sum_norm + product * product) / kSketchCells);
+    };
+    estimates.deviations[i] = deviation(norms[i], products[i]);
+    estimates.against_best[i] =
+        deviation(sketched.most_apart(i, best), products[i] - products[best]);
   }
   return estimates;
 }
@@ -82,14 +91,24 @@ struct Cut {
   std::size_t left_out = 0;  ///< contenders beyond kMostMeasured, settled by their estimates
 };
 
-Cut find_cut(const Execution& run, const Estimates& estimates, std::uint32_t m) {
-  const std::size_t n = estimates.scores.size();
-  ScoreBounds bounds{std::vector<double>(n), std::vector<double>(n)};
-  for (std::size_t i = 0; i < n; ++i) {
-    bounds.least[i] = estimates.scores[i] - kDeviations * estimates.deviations[i];
-    bounds.most[i] = estimates.scores[i] + kDeviations * estimates.deviations[i];
+Verdict judge_estimates(std::span<const double> scores, std::span<const double> deviations,
+                        std::uint32_t m) {
+  ScoreBounds bounds;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    bounds.least.push_back(scores[i] - kDeviations * deviations[i]);
+    bounds.most.push_back(scores[i] + kDeviations * deviations[i]);
   }
-  Verdict verdict = judge(bounds, m);
+  return judge(bounds, m);
+}
+
+/// Of the two kinds of deviations those that settle more are kept, as estimates.deviations.
+Cut find_cut(const Execution& run, Estimates& estimates, std::uint32_t m) {
+  Verdict verdict = judge_estimates(estimates.scores, estimates.deviations, m);
+  if (Verdict other = judge_estimates(estimates.scores, estimates.against_best, m);
+      other.contenders.size() < verdict.contenders.size()) {
+    verdict = std::move(other);
+    std::swap(estimates.deviations, estimates.against_best);
+  }
   Cut cut{std::move(verdict.selected), std::move(verdict.contenders), verdict.open, 0};
   std::sort(cut.contenders.begin(), cut.contenders.end(), [&](std::uint32_t a, std::uint32_t b) {
     return std::pair(estimates.scores[a], run.rows.rank(a)) <
@@ -108,58 +127,84 @@ Cut find_cut(const Execution& run, const Estimates& estimates, std::uint32_t m) 
 }
 
 /// Whether the exact scores of some rows lie about their estimates as the deviations say, but for
-/// what is common to all.
+/// the error that all have in common: that of the row whose error is surest.
 bool as_expected(const Estimates& estimates, std::span<const std::uint32_t> order,
                  const ScoreBounds& exact) {
-  std::vector<double> errors;
-  for (std::size_t k = 0; k < exact.least.size(); ++k)
-    errors.push_back((exact.least[k] + exact.most[k]) / 2 - estimates.scores[order[k]]);
-  std::vector<double> sorted = errors;
-  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  for (std::size_t k = 0; k < errors.size(); ++k)
-    if (std::abs(errors[k] - *middle) > kDeviations * estimates.deviations[order[k]]) return false;
+  const std::size_t count = exact.least.size();
+  const auto surest =
+      *std::min_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count),
+                        [&](std::uint32_t a, std::uint32_t b) {
+                          return estimates.deviations[a] < estimates.deviations[b];
+                        });
+  const auto found =
+      static_cast<std::size_t>(std::find(order.begin(), order.end(), surest) - order.begin());
+  const auto least_error = [&](std::size_t k) {
+    return exact.least[k] - estimates.scores[order[k]];
+  };
+  const auto most_error = [&](std::size_t k) { return exact.most[k] - estimates.scores[order[k]]; };
+  for (std::size_t k = 0; k < count; ++k) {
+    const double margin =
+        kDeviations * (estimates.deviations[order[k]] + estimates.deviations[surest]);
+    if (least_error(k) - most_error(found) > margin || least_error(found) - most_error(k) > margin)
+      return false;
+  }
   return true;
 }
 
 }  // namespace
 
 Result<Selection> select_sketched(const Execution& run, const KrumParameters& parameters) {
-  const std::uint32_t n = run.rows.n();
-  std::vector<double> norms(run.rows.squared_norms().begin(), run.rows.squared_norms().end());
-  Estimates estimates;
-  {
-    MUSTER_ASSIGN(const HostMatrix gram, gram_of_sketches(run));
-    estimates = estimate(gram.values, norms, parameters.q);
-  }
+  const std::span<const double> norms = run.rows.squared_norms();
+  MUSTER_ASSIGN(const HostMatrix gram, gram_of_sketches(run));
+  const SketchedDistances sketched(gram.values, norms);
+  Estimates estimates = estimate(sketched, parameters.q);
   Cut cut = find_cut(run, estimates, parameters.m);
+  const std::string contenders = std::to_string(cut.contenders.size());
   Selection selection{std::move(cut.selected), {}};
-  std::string verdict = "certified";
+  std::string how, verdict = "certified";
   if (cut.left_out > 0)
     verdict = "not certified: " + std::to_string(cut.left_out) +
               " more rows lie within the error of their sketches";
+  const auto check = [&](std::span<const std::uint32_t> order, const ScoreBounds& bounds) {
+    if (!as_expected(estimates, order, bounds))
+      verdict = "not certified: exact scores lie beyond the error of their sketches";
+  };
+
+  if (!cut.contenders.empty()) {
+    MUSTER_ASSIGN(const auto scores, scores_by_total(run, sketched, cut.contenders, parameters.q));
+    if (scores) {
+      how = " by the sum of all and " + std::to_string(scores->far) + " far rows";
+      check(cut.contenders, scores->bounds);
+      const Verdict judged = judge(scores->bounds, cut.open);
+      for (const std::uint32_t k : judged.selected) selection.rows.push_back(cut.contenders[k]);
+      std::vector<std::uint32_t> left;
+      for (const std::uint32_t k : judged.contenders) left.push_back(cut.contenders[k]);
+      cut.contenders = std::move(left);
+      cut.open = judged.open;
+      if (cut.open > 0) how += ", " + std::to_string(cut.contenders.size()) + " of them again";
+    }
+  }
   if (!cut.contenders.empty()) {
     const auto rows = static_cast<std::uint32_t>(cut.contenders.size());
     std::vector<std::uint32_t> order = cut.contenders;
-    std::vector<bool> contends(n);
+    std::vector<bool> contends(run.rows.n());
     for (const std::uint32_t row : order) contends[row] = true;
-    for (std::uint32_t i = 0; i < n; ++i)
+    for (std::uint32_t i = 0; i < run.rows.n(); ++i)
       if (!contends[i]) order.push_back(i);
     std::vector<double> ordered_norms;
     for (const std::uint32_t row : order) ordered_norms.push_back(norms[row]);
-    MUSTER_ASSIGN(const Gram gram, gram_of(run, order, rows, Origin::kZero));
-    const double error = relative_error(run, gram, ordered_norms);
-    const GramDistances distances(gram.matrix.values, std::move(ordered_norms), error);
+    MUSTER_ASSIGN(const Gram measured, gram_of(run, order, rows, Origin::kZero));
+    const double error = relative_error(run, measured, ordered_norms);
+    const GramDistances distances(measured.matrix.values, std::move(ordered_norms), error);
     const ScoreBounds bounds = score_bounds(distances, parameters.q);
     MUSTER_ASSIGN(const Decision decision,
                   decide(run, distances, bounds, order, {cut.open, parameters.q}));
     selection.rows.insert(selection.rows.end(), decision.rows.begin(), decision.rows.end());
-    if (!as_expected(estimates, order, bounds))
-      verdict = "not certified: exact scores lie beyond the error of their sketches";
+    check(order, bounds);
   }
   std::sort(selection.rows.begin(), selection.rows.end());
-  selection.how = "ranked by sketches, " + std::to_string(cut.contenders.size()) +
-                  " rows near the cut measured exactly, " + verdict;
+  selection.how = "ranked by sketches, " + contenders + " rows near the cut measured exactly" +
+                  how + ", " + verdict;
   return selection;
 }
 

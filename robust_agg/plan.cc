@@ -237,6 +237,7 @@ std::size_t total(const std::vector<MemoryItem>& memory) {
 void place_sketches(Plan& plan) {
   const PlanRequest& request = plan.request;
   if (!uses_sketches(request.rule)) return;
+  plan.keeps_total = !request.sharding;
   const std::size_t one_chunk = std::size_t{plan.rows_at_once()} * plan.row_pitch;
   const std::size_t all = SketchFold::bytes(plan, request.max_updates);
   plan.sketched_on_arrival = !request.sharding || request.memory_budget == 0 ||

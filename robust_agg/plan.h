@@ -63,6 +63,9 @@ struct Plan {
   /// Sketched scores: a SketchFold of max_updates is to be kept while updates arrive. False where
   /// the budget holds those of one shard only: aggregate() then makes them shard by shard.
   bool sketched_on_arrival = false;
+  /// The fold also adds up the cohort, which makes exact scores cheap (krum_sketched.cc). Not in
+  /// shards: they are not known before the close.
+  bool keeps_total = false;
   std::vector<MemoryItem> memory;
   std::size_t peak_bytes = 0;
   /// Rows whose codes a cohort must be able to show together: a shard, or all.

@@ -19,6 +19,10 @@ static_assert(kRowBytes % 64 == 0);
 /// Of the update that is being added.
 constexpr std::size_t kSumBytes = kSketchCells * sizeof(std::int64_t);
 
+std::size_t total_bytes(const Plan& plan) {
+  return plan.keeps_total ? plan.rule_dimension * sizeof(std::int64_t) : 0;
+}
+
 std::size_t blocks_of_chunk_of(const Plan& plan) {
   return divide_up<std::size_t>(plan.rule_chunk, kernels::kSketchBlock);
 }
@@ -154,44 +158,87 @@ Result<SketchFold> SketchFold::create(kernels::Backend& backend, const Plan& pla
                                       std::uint32_t capacity) {
   MUSTER_ASSIGN(SketchPattern pattern, SketchPattern::create(backend, plan, key));
   MUSTER_ASSIGN(SketchStore store, SketchStore::create(backend, capacity));
-  MUSTER_ASSIGN(ScopedBuffer sums, ScopedBuffer::allocate(backend, kSumBytes));
+  MUSTER_ASSIGN(ScopedBuffer sums, ScopedBuffer::allocate(backend, together(plan) * kSumBytes));
   MUSTER_ASSIGN(ScopedBuffer decoded,
                 ScopedBuffer::allocate(backend, plan.decoded_pitch * sizeof(float)));
+  MUSTER_ASSIGN(ScopedBuffer total, ScopedBuffer::allocate(backend, total_bytes(plan)));
+  backend.fill_zero(total.data(), total_bytes(plan), kernels::Stream::kCompute);
   return SketchFold(backend, plan, std::move(pattern), std::move(store), std::move(sums),
-                    std::move(decoded));
+                    std::move(decoded), std::move(total));
 }
 
 std::size_t SketchFold::bytes(const Plan& plan, std::uint32_t capacity) {
-  return SketchStore::bytes(capacity) + SketchPattern::bytes(plan) + kSumBytes +
-         plan.decoded_pitch * sizeof(float);
+  return SketchStore::bytes(capacity) + SketchPattern::bytes(plan) + together(plan) * kSumBytes +
+         plan.decoded_pitch * sizeof(float) + total_bytes(plan);
 }
 
-Result<SketchFold::Added> SketchFold::add(const Chunks& chunk_of) {
-  Added added;
-  double squared_norm = 0;
-  backend_->fill_zero(sums_.data(), kSumBytes, kernels::Stream::kCompute);
-  for (std::uint32_t c = 0; c < plan_->chunk_count; ++c) {
-    MUSTER_ASSIGN(const kernels::Codes sent, chunk_of(c));
-    MUSTER_CHECK_OP(sent.d, ==, model_chunk_length(*plan_, c));
-    MUSTER_CHECK_OP(sent.n(), ==, std::size_t{1});
-    const kernels::Codes codes =
-        as_rules_take(*plan_, *backend_, sent, decoded_.as<float>(), decoded_address_);
-    kernels::RowSummary summary;
-    backend_->inspect({codes, plan_->request.value_bound, {&summary, 1}},
-                      kernels::Stream::kCompute);
-    squared_norm += summary.squared_norm;
-    added.non_finite += summary.non_finite;
-    added.out_of_bound += summary.out_of_bound;
-    backend_->sketch(pattern_.job(c, codes, sums_.as<std::int64_t>()), kernels::Stream::kCompute);
-    finish_jobs(*backend_);
+void SketchFold::add_to_total(std::uint32_t chunk, const kernels::Codes& codes,
+                              std::span<const double> factors) {
+  const std::vector<std::int64_t> ones(factors.size(), 1);
+  backend_->accumulate({codes, factors, ones, plan_->grid_bits,
+                        total_.as<std::int64_t>() + chunk_begin(*plan_, chunk)},
+                       kernels::Stream::kCompute);
+  finish_jobs(*backend_);
+}
+
+Status SketchFold::take(std::uint32_t chunk, const Chunks& chunk_of) {
+  MUSTER_ASSIGN(const kernels::Codes sent, chunk_of(chunk));
+  MUSTER_CHECK_OP(sent.d, ==, model_chunk_length(*plan_, chunk));
+  MUSTER_CHECK_OP(sent.n(), ==, added_.size());
+  const kernels::Codes codes =
+      as_rules_take(*plan_, *backend_, sent, decoded_.as<float>(), decoded_address_);
+  backend_->inspect({codes, plan_->request.value_bound, summaries_}, kernels::Stream::kCompute);
+  backend_->sketch(pattern_.job(chunk, codes, sums_.as<std::int64_t>()), kernels::Stream::kCompute);
+  finish_jobs(*backend_);
+  std::vector<double> factors(added_.size());
+  for (std::size_t i = 0; i < added_.size(); ++i) {
+    norms_[i] += summaries_[i].squared_norm;
+    added_[i].non_finite += summaries_[i].non_finite;
+    added_[i].out_of_bound += summaries_[i].out_of_bound;
+    added_[i].valid = added_[i].valid && summaries_[i].valid();
+    if (!added_[i].valid) continue;
+    factors[i] = 1;
+    ++chunks_in_total_[i];
   }
-  added.norm = std::sqrt(squared_norm);
-  added.valid = added.non_finite == 0 && added.out_of_bound == 0;
-  if (!added.valid) backend_->fill_zero(sums_.data(), kSumBytes, kernels::Stream::kCompute);
-  added.index = store_.add(sums_.as<std::int64_t>(), sketch_unit_bits(plan_->request.value_bound));
-  squared_norms_.push_back(added.valid ? squared_norm : 0);
-  valid_.push_back(added.valid);
-  return added;
+  if (plan_->keeps_total) add_to_total(chunk, codes, factors);
+  return {};
+}
+
+/// Takes the first chunks of those that turned out invalid later out of the total again.
+Status SketchFold::withdraw(const Chunks& chunk_of) {
+  std::uint32_t last = 0;
+  for (std::size_t i = 0; i < added_.size(); ++i)
+    if (!added_[i].valid) last = std::max(last, chunks_in_total_[i]);
+  for (std::uint32_t c = 0; c < last; ++c) {
+    MUSTER_ASSIGN(const kernels::Codes sent, chunk_of(c));
+    std::vector<double> factors(added_.size());
+    for (std::size_t i = 0; i < added_.size(); ++i)
+      if (!added_[i].valid && c < chunks_in_total_[i]) factors[i] = -1;
+    add_to_total(c, as_rules_take(*plan_, *backend_, sent, decoded_.as<float>(), decoded_address_),
+                 factors);
+  }
+  return {};
+}
+
+Result<std::span<const SketchFold::Added>> SketchFold::add(std::size_t n, const Chunks& chunk_of) {
+  MUSTER_CHECK_OP(n, <=, together(*plan_));
+  added_.assign(n, {});
+  norms_.assign(n, 0);
+  chunks_in_total_.assign(n, 0);
+  summaries_.assign(n, {});
+  backend_->fill_zero(sums_.data(), n * kSumBytes, kernels::Stream::kCompute);
+  for (std::uint32_t c = 0; c < plan_->chunk_count; ++c) MUSTER_TRY(take(c, chunk_of));
+  if (plan_->keeps_total) MUSTER_TRY(withdraw(chunk_of));
+  for (std::size_t i = 0; i < n; ++i) {
+    std::int64_t* const sums = sums_.as<std::int64_t>() + i * kSketchCells;
+    if (!added_[i].valid)
+      backend_->fill_zero(reinterpret_cast<std::byte*>(sums), kSumBytes, kernels::Stream::kCompute);
+    added_[i].norm = std::sqrt(norms_[i]);
+    added_[i].index = store_.add(sums, sketch_unit_bits(plan_->request.value_bound));
+    squared_norms_.push_back(added_[i].valid ? norms_[i] : 0);
+    valid_.push_back(added_[i].valid);
+  }
+  return std::span<const Added>(added_);
 }
 
 }  // namespace muster::robust

@@ -86,6 +86,9 @@ class SketchFold {
   static Result<SketchFold> create(kernels::Backend& backend, const Plan& plan, SketchKey key,
                                    std::uint32_t capacity);
   static std::size_t bytes(const Plan& plan, std::uint32_t capacity);
+  /// Updates add() takes at most; several at once cost less. Codes that have to be decoded first
+  /// come one by one.
+  static std::size_t together(const Plan& plan) { return plan.decoded_pitch > 0 ? 1 : 16; }
 
   struct Added {
     std::uint32_t index = 0;  ///< of the update within this fold: how many were added before
@@ -93,30 +96,41 @@ class SketchFold {
     double norm = 0;
     std::uint32_t non_finite = 0, out_of_bound = 0;
   };
-  /// Chunk c of the update that is added, its only row, as it was sent; valid until the next call.
+  /// Chunk c of the updates that are added, a row each, as they were sent; valid until the next
+  /// call.
   using Chunks = std::function<Result<kernels::Codes>(std::uint32_t)>;
-  /// One update, chunk by chunk. The sketch of an invalid one is zero. Fails with what `chunk_of`
-  /// fails with, and has added nothing then.
-  Result<Added> add(const Chunks& chunk_of);
+  /// Adds `n` updates, chunk by chunk; the answer is good until the next call. The sketch of an
+  /// invalid one is zero. Fails with what `chunk_of` fails with; the fold is of no use then.
+  Result<std::span<const Added>> add(std::size_t n, const Chunks& chunk_of);
   /// One that is all in backend memory.
   Added add(std::span<const kernels::Codes> chunks) {
-    return add([&](std::uint32_t c) -> Result<kernels::Codes> { return chunks[c]; }).value();
+    return add(1, [&](std::uint32_t c) -> Result<kernels::Codes> { return chunks[c]; }).value()[0];
   }
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(squared_norms_.size()); }
   bool valid(std::uint32_t index) const { return valid_[index]; }
   double squared_norm(std::uint32_t index) const { return squared_norms_[index]; }
   const std::byte* sketch(std::uint32_t index) const { return store_.row(index); }
+  /// Where the plan keeps it, the sum of all valid updates on the grid of the round: plan.
+  /// rule_dimension of backend memory. Null else.
+  const std::int64_t* total() const {
+    return plan_->keeps_total ? total_.as<const std::int64_t>() : nullptr;
+  }
 
  private:
   SketchFold(kernels::Backend& backend, const Plan& plan, SketchPattern pattern, SketchStore store,
-             ScopedBuffer sums, ScopedBuffer decoded)
+             ScopedBuffer sums, ScopedBuffer decoded, ScopedBuffer total)
       : backend_(&backend),
         plan_(&plan),
         pattern_(std::move(pattern)),
         store_(std::move(store)),
         sums_(std::move(sums)),
-        decoded_(std::move(decoded)) {}
+        decoded_(std::move(decoded)),
+        total_(std::move(total)) {}
+  Status take(std::uint32_t chunk, const Chunks& chunk_of);
+  Status withdraw(const Chunks& chunk_of);
+  void add_to_total(std::uint32_t chunk, const kernels::Codes& codes,
+                    std::span<const double> factors);
 
   kernels::Backend* backend_;
   const Plan* plan_;
@@ -124,9 +138,15 @@ class SketchFold {
   SketchStore store_;
   ScopedBuffer sums_;
   ScopedBuffer decoded_;  ///< one chunk, where the codec needs it
+  ScopedBuffer total_;
   std::vector<const std::byte*> decoded_address_;
   std::vector<double> squared_norms_;
   std::vector<bool> valid_;
+  // Of the updates under way.
+  std::vector<Added> added_;
+  std::vector<double> norms_;  ///< squared
+  std::vector<std::uint32_t> chunks_in_total_;
+  std::vector<kernels::RowSummary> summaries_;
 };
 
 /// What a fold knows about the rows of a sealed cohort.

@@ -47,17 +47,16 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   if (plan.streaming) {
     builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>(),
                            builder->decoded_.as<float>(), builder->counters_.as<std::uint32_t>());
-    // What waits holds slots; a quarter of the slab at most. There is room for one decoded update.
+    // There is room for one decoded update.
     if (plan.decoded_bytes == 0)
-      builder->fold_together_ =
-          std::clamp<std::size_t>(builder->parts_.slots.count() / 4 / plan.chunk_count, 1,
-                                  plan.counting ? kCountTogether : kFoldTogether);
+      builder->fold_together_ = builder->company(plan.counting ? kCountTogether : kFoldTogether);
   }
   if (plan.sketched_on_arrival) {
     MUSTER_ASSIGN(
         robust::SketchFold sketches,
         robust::SketchFold::create(backend, plan, builder->sketch_key(), plan.request.max_updates));
     builder->sketches_.emplace(std::move(sketches));
+    builder->fold_together_ = builder->company(robust::SketchFold::together(plan));
   }
   builder->updates_.reserve(plan.request.max_updates);
   return builder;
@@ -79,6 +78,12 @@ CohortBuilder::~CohortBuilder() {
   parts_.backend.release(previous_);
   parts_.backend.release(model_sum_);
   parts_.backend.release(sum_);
+}
+
+std::size_t CohortBuilder::company(std::size_t wish) const {
+  if (parts_.plan.resident) return wish;
+  // What waits holds slots; a quarter of the slab at most.
+  return std::clamp<std::size_t>(parts_.slots.count() / 4 / parts_.plan.chunk_count, 1, wish);
 }
 
 std::size_t CohortBuilder::book_bytes(const robust::Plan& plan) {
@@ -108,19 +113,17 @@ Result<bool> CohortBuilder::add(const ingest::Arrival& arrival) {
   if (chunk.slot != kNoSlot) ++slots_held_;
   ++update.chunks_here;
   const bool whole = update.chunks_here == parts_.plan.chunk_count;
-  if (parts_.plan.resident)
+  if (parts_.plan.resident) {
     MUSTER_TRY(load(update, header.chunk, resident_row(header.chunk, update.row)));
-  if (whole && parts_.plan.streaming) {
+    give_back(chunk);
+  }
+  const bool waits = parts_.plan.streaming || sketches_;
+  if (whole && waits) {
     MUSTER_TRY(enlist(update));
-  } else if (whole) {
-    if (sketches_) MUSTER_TRY(sketch(update));
-    for (Chunk& any : update.chunks) give_back(any);
-  } else {
-    // Only what is folded or sketched when it is whole waits for the rest. Half-sent updates must
-    // not keep the slab from the others: past half of it their codes wait on disk, where they are
-    // anyway.
-    const bool waits = parts_.plan.streaming || (sketches_ && !parts_.plan.resident);
-    if (!waits || slots_held_ > parts_.slots.count() / 2) give_back(chunk);
+  } else if (!waits || slots_held_ > parts_.slots.count() / 2) {
+    // Half-sent updates must not keep the slab from the others: past half of it their codes wait on
+    // disk, where they are anyway.
+    give_back(chunk);
   }
   if (whole) ++complete_;
   return whole;
@@ -133,16 +136,13 @@ void CohortBuilder::give_back(Chunk& chunk) {
   --slots_held_;
 }
 
-void CohortBuilder::release_slots() {
-  flush();
-  for (auto& [id, update] : updates_)
-    for (Chunk& chunk : update.chunks) give_back(chunk);
+void CohortBuilder::give_back(Update& update) {
+  for (Chunk& chunk : update.chunks) give_back(chunk);
 }
 
-bool CohortBuilder::usable_in_slot(const Chunk& chunk, std::uint32_t index) const {
-  return chunk.slot != kNoSlot && parts_.backend.host_visible() &&
-         !ingest::is_deflated(parts_.plan.request.format, codes_of(index, {}).d,
-                              chunk.payload_bytes);
+void CohortBuilder::release_slots() {
+  flush();
+  for (auto& [id, update] : updates_) give_back(update);
 }
 
 Result<ConstBytes> CohortBuilder::payload_of(const Update& update, std::uint32_t index) {
@@ -179,26 +179,24 @@ Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte*
   return {};
 }
 
-/// Lets a whole update wait for company, or folds it at once where it cannot be used as it lies in
-/// its slots.
+/// Where the codes of a chunk can be used as they lie: resident, or in their slot. Null: nowhere.
+const std::byte* CohortBuilder::at_hand(const Update& update, std::uint32_t index) const {
+  if (parts_.plan.resident) return resident_row(index, update.row);
+  const Chunk& chunk = update.chunks[index];
+  if (chunk.slot == kNoSlot || !parts_.backend.host_visible() ||
+      ingest::is_deflated(parts_.plan.request.format, codes_of(index, {}).d, chunk.payload_bytes))
+    return nullptr;
+  return parts_.slots.bytes(chunk.slot).data() + kRecordHeaderBytes;
+}
+
+/// Lets a whole update wait for company, or takes it at once where its codes are not at hand.
 Status CohortBuilder::enlist(Update& update) {
-  const robust::Plan& plan = parts_.plan;
   bool usable = true;
-  for (std::uint32_t c = 0; c < plan.chunk_count; ++c)
-    usable = usable && usable_in_slot(update.chunks[c], c);
-  if (usable) {
-    waiting_.push_back(&update);
-    if (waiting_.size() >= fold_together_) flush();
-    return {};
-  }
-  std::vector<const std::byte*> rows(plan.chunk_count);
-  for (std::uint32_t c = 0; c < plan.chunk_count; ++c) {
-    std::byte* const target = codes_.data + c * plan.row_pitch;
-    MUSTER_TRY(load(update, c, target));
-    rows[c] = target;
-  }
-  Update* const one = &update;
-  fold({&one, 1}, rows);
+  for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
+    usable = usable && at_hand(update, c) != nullptr;
+  if (!usable) return parts_.plan.streaming ? fold_alone(update) : sketch_alone(update);
+  waiting_.push_back(&update);
+  if (waiting_.size() >= fold_together_) flush();
   return {};
 }
 
@@ -207,10 +205,53 @@ void CohortBuilder::flush() {
   const std::size_t n = waiting_.size();
   std::vector<const std::byte*> rows(n * parts_.plan.chunk_count);
   for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
-    for (std::size_t i = 0; i < n; ++i)
-      rows[c * n + i] = parts_.slots.bytes(waiting_[i]->chunks[c].slot).data() + kRecordHeaderBytes;
-  fold(waiting_, rows);
+    for (std::size_t i = 0; i < n; ++i) rows[c * n + i] = at_hand(*waiting_[i], c);
+  if (parts_.plan.streaming) {
+    fold(waiting_, rows);
+  } else {
+    const auto chunk_of = [&](std::uint32_t c) -> Result<kernels::Codes> {
+      return codes_of(c, std::span(rows).subspan(c * n, n));
+    };
+    // Memory does not fail to be read.
+    const auto added = sketches_->add(n, chunk_of).value();
+    for (std::size_t i = 0; i < n; ++i) waiting_[i]->sketch = added[i].index;
+  }
+  for (Update* const update : waiting_) give_back(*update);
   waiting_.clear();
+}
+
+Status CohortBuilder::fold_alone(Update& update) {
+  std::vector<const std::byte*> rows;
+  for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c) {
+    std::byte* const target = codes_.data + c * parts_.plan.row_pitch;
+    MUSTER_TRY(load(update, c, target));
+    rows.push_back(target);
+  }
+  Update* const one = &update;
+  fold({&one, 1}, rows);
+  give_back(update);
+  return {};
+}
+
+Status CohortBuilder::sketch_alone(Update& update) {
+  const std::byte* row = nullptr;
+  const auto chunk_of = [&](std::uint32_t c) -> Result<kernels::Codes> {
+    row = at_hand(update, c);
+    if (row == nullptr) {
+      MUSTER_TRY(load(update, c, codes_.data));
+      row = codes_.data;
+    }
+    return codes_of(c, {&row, 1});
+  };
+  MUSTER_ASSIGN(const auto added, sketches_->add(1, chunk_of));
+  update.sketch = added[0].index;
+  give_back(update);
+  return {};
+}
+
+robust::SketchKey CohortBuilder::sketch_key() const {
+  const Hash128 hash = ingest::keyed_hash(parts_.round_secret, as_bytes("sketches"));
+  return {hash.low, hash.high};
 }
 
 /// `rows`: where the codes lie, chunk by chunk.
@@ -222,32 +263,6 @@ void CohortBuilder::fold(std::span<Update* const> updates, std::span<const std::
     chunks.push_back(codes_of(c, rows.subspan(c * n, n)));
   for (const Update* const update : updates) weights.push_back(update->weight);
   fold_->add(chunks, weights);
-  for (Update* const update : updates)
-    for (Chunk& chunk : update->chunks) give_back(chunk);
-}
-
-/// Chunk by chunk from where the codes are: resident, in a slot, or on disk.
-Status CohortBuilder::sketch(Update& update) {
-  const std::byte* row = nullptr;
-  const auto chunk_of = [&](std::uint32_t c) -> Result<kernels::Codes> {
-    if (parts_.plan.resident) {
-      row = resident_row(c, update.row);
-    } else if (usable_in_slot(update.chunks[c], c)) {
-      row = parts_.slots.bytes(update.chunks[c].slot).data() + kRecordHeaderBytes;
-    } else {
-      MUSTER_TRY(load(update, c, codes_.data));
-      row = codes_.data;
-    }
-    return codes_of(c, {&row, 1});
-  };
-  MUSTER_ASSIGN(const robust::SketchFold::Added added, sketches_->add(chunk_of));
-  update.sketch = added.index;
-  return {};
-}
-
-robust::SketchKey CohortBuilder::sketch_key() const {
-  const Hash128 hash = ingest::keyed_hash(parts_.round_secret, as_bytes("sketches"));
-  return {hash.low, hash.high};
 }
 
 std::byte* CohortBuilder::resident_row(std::uint32_t chunk, std::uint32_t row) const {
@@ -382,8 +397,8 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
   const robust::Plan& plan = parts_.plan;
   auto* const sum = sum_.as<std::int64_t>();
   Aggregated result;
+  flush();
   if (plan.streaming) {
-    flush();
     // Every whole update is folded. The seal took exactly those.
     if (sealed.size() != complete_)
       return Status(Code::kInternal, "sealed_set_differs",

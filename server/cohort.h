@@ -49,8 +49,8 @@ class CohortBuilder {
   /// those of the spool (kCorrupt: the node must not go on).
   Result<bool> add(const ingest::Arrival& arrival);
 
-  /// Folds what waits for company (add() lets whole updates of streaming rules wait for a few more:
-  /// several at once cost less). To be called when no more arrivals are at hand.
+  /// Folds what waits for company (add() lets whole updates that are to be folded or sketched wait
+  /// for a few more: several at once cost less). To be called when no more arrivals are at hand.
   void flush();
 
   std::uint32_t complete() const { return complete_; }
@@ -104,13 +104,16 @@ class CohortBuilder {
   Status load(const Update& update, std::uint32_t chunk, std::byte* target);
   Status enlist(Update& update);
   void fold(std::span<Update* const> updates, std::span<const std::byte* const> rows);
-  Status sketch(Update& update);
+  Status fold_alone(Update& update);
+  Status sketch_alone(Update& update);
+  /// Updates that may wait for company, of those that would be welcome.
+  std::size_t company(std::size_t wish) const;
   robust::SketchKey sketch_key() const;
   kernels::Codes codes_of(std::uint32_t chunk, std::span<const std::byte* const> rows) const;
   std::byte* resident_row(std::uint32_t chunk, std::uint32_t row) const;
-  /// Whether the codes of a chunk can be used where they lie in their slot.
-  bool usable_in_slot(const Chunk& chunk, std::uint32_t index) const;
+  const std::byte* at_hand(const Update& update, std::uint32_t chunk) const;
   void give_back(Chunk& chunk);
+  void give_back(Update& update);
 
   CohortParts parts_;
   std::unordered_map<UpdateId, Update, IdHash> updates_;
@@ -127,7 +130,7 @@ class CohortBuilder {
   std::optional<ingest::Inflater> inflater_;
   std::optional<robust::RowFold> fold_;  ///< streaming rules
   std::optional<robust::SketchFold> sketches_;
-  std::vector<Update*> waiting_;   ///< whole, every chunk in a slot, not folded yet
+  std::vector<Update*> waiting_;   ///< whole, every chunk at hand, not folded yet
   std::size_t fold_together_ = 1;  ///< most of them
 };
 

@@ -62,6 +62,7 @@ inline Plan plan_for(const Conditions& conditions, std::size_t n, std::size_t d,
   plan.request.sharding = conditions.sharding;
   plan.request.pre_steps = conditions.pre_steps;
   plan.request.invalid_updates = conditions.invalid_updates;
+  plan.keeps_total = uses_sketches(rule) && !conditions.sharding;
   plan.streaming =
       shape_of(rule) == Shape::kRow && !conditions.sharding && conditions.pre_steps.empty();
   return plan;
