@@ -18,4 +18,15 @@ MUSTER_CELL float value_of(int32_t key) {
   return float_of(static_cast<uint32_t>(key ^ ((key >> 31) & 0x7fffffff)));
 }
 
+/// The same in 16 bits, unsigned, for the 16-bit floats: sign and magnitude, -0 as +0.
+MUSTER_CELL uint16_t ordered_half(uint16_t bits) {
+  const uint32_t number = bits == 0x8000u ? 0u : bits;
+  const uint32_t flip = (number & 0x8000u) != 0 ? 0xffffu : 0x8000u;
+  return static_cast<uint16_t>(number ^ flip);
+}
+MUSTER_CELL uint16_t half_of(uint16_t key) {
+  const uint32_t flip = (key & 0x8000u) != 0 ? 0x8000u : 0xffffu;
+  return static_cast<uint16_t>(key ^ flip);
+}
+
 }  // namespace muster::kernels::cell

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/canonical.h"
+#include "kernels/cuda/blas.h"
 #include "kernels/cuda/ops.h"
 
 namespace muster::kernels::cuda {
@@ -12,8 +13,12 @@ namespace {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(Device device, std::unique_ptr<Memory> memory, std::unique_ptr<Queue> queue)
-      : device_(std::move(device)), memory_(std::move(memory)), queue_(std::move(queue)) {}
+  CudaBackend(Device device, std::unique_ptr<Memory> memory, std::unique_ptr<Blas> blas,
+              std::unique_ptr<Queue> queue)
+      : device_(std::move(device)),
+        memory_(std::move(memory)),
+        blas_(std::move(blas)),
+        queue_(std::move(queue)) {}
 
   std::string_view kind() const override { return "cuda"; }
   std::string description() const override {
@@ -78,13 +83,16 @@ class CudaBackend final : public Backend {
   }
 
   std::size_t scratch_bytes(std::size_t n, std::size_t d) const override;
+  std::size_t window_sum_scratch_bytes(std::size_t n) const override {
+    return window_scratch_bytes(n, device_);
+  }
 
  private:
   /// The current device belongs to the thread, and threads may change between calls.
   void enter() { MUSTER_CUDA(cudaSetDevice(device_.ordinal)); }
   Context context(Stream stream) {
     enter();
-    return Context(*memory_, *queue_, device_, stream);
+    return Context(*memory_, *queue_, *blas_, device_, stream);
   }
   template <class Job>
   void run(void (*operation)(const Job&, Context&), const Job& job, Stream stream) {
@@ -94,6 +102,7 @@ class CudaBackend final : public Backend {
 
   Device device_;
   std::unique_ptr<Memory> memory_;
+  std::unique_ptr<Blas> blas_;
   std::unique_ptr<Queue> queue_;  ///< last, so that it ends first and waits for all work
 };
 
@@ -126,7 +135,8 @@ void CudaBackend::upload(std::byte* target, ConstBytes source, Stream stream) {
 std::size_t CudaBackend::scratch_bytes(std::size_t n, std::size_t d) const {
   const std::size_t tables = 3 * n * sizeof(std::uint64_t) + d;
   const std::size_t measured = n * (canonical::block_count(d) + 1) * 3 * sizeof(std::uint64_t);
-  return tables + std::max(measured, kTransformBytes);
+  return tables + std::max({measured, kTransformBytes, gram_scratch_bytes(n, d),
+                            relate_scratch_bytes(n, d)});
 }
 
 /// What the device has free, less a share for the driver and whatever else runs there.
@@ -140,10 +150,11 @@ Result<std::unique_ptr<Backend>> create_backend(const PluginRequest& request) {
   budget.device_bytes = request.memory_bytes != 0 ? request.memory_bytes : all_but_a_share(device);
   budget.pinned_bytes = request.host_bytes;
   MUSTER_ASSIGN(auto memory, Memory::take(budget));
+  MUSTER_ASSIGN(auto blas, Blas::open());
   auto queue = std::make_unique<Queue>(memory->ring());
   MUSTER_TRY(queue->open());
-  return std::unique_ptr<Backend>(
-      std::make_unique<CudaBackend>(std::move(device), std::move(memory), std::move(queue)));
+  return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(
+      std::move(device), std::move(memory), std::move(blas), std::move(queue)));
 }
 
 }  // namespace muster::kernels::cuda

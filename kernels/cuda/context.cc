@@ -14,8 +14,8 @@ static_assert(static_cast<int>(Codec::kI4S) == static_cast<int>(cell::Coding::kI
 static_assert(static_cast<int>(Codec::kSign1) == static_cast<int>(cell::Coding::kSign1));
 static_assert(static_cast<int>(Codec::kHsq) == static_cast<int>(cell::Coding::kHsq));
 
-Context::Context(Memory& memory, Queue& queue, const Device& device, Stream stream)
-    : memory_(memory), queue_(queue), device_(device), stream_(stream) {
+Context::Context(Memory& memory, Queue& queue, Blas& blas, const Device& device, Stream stream)
+    : memory_(memory), queue_(queue), blas_(blas), device_(device), stream_(stream) {
   // Scratch passes from hand to hand in the order of the compute stream.
   if (stream_ != Stream::kCompute) queue_.wait_on(stream_, queue_.record(Stream::kCompute));
 }

@@ -14,9 +14,11 @@
 
 namespace muster::kernels::cuda {
 
+class Blas;
+
 class Context {
  public:
-  Context(Memory& memory, Queue& queue, const Device& device, Stream stream);
+  Context(Memory& memory, Queue& queue, Blas& blas, const Device& device, Stream stream);
   /// Gives the scratch back: what is queued still uses it, and so goes before all later work.
   ~Context();
   Context(const Context&) = delete;
@@ -24,6 +26,9 @@ class Context {
 
   cudaStream_t stream() const { return queue_.stream(stream_); }
   int multiprocessors() const { return device_.multiprocessors; }
+  /// Shared memory that a block may ask for.
+  std::size_t shared_bytes() const { return device_.shared_bytes; }
+  Blas& blas() const { return blas_; }
 
   /// Device memory until the end of the operation, 256-byte aligned, not initialised.
   template <class T>
@@ -65,6 +70,7 @@ class Context {
 
   Memory& memory_;
   Queue& queue_;
+  Blas& blas_;
   const Device& device_;
   Stream stream_;
   std::vector<std::byte*> scratch_;

@@ -42,6 +42,7 @@ Result<Device> Device::open(int ordinal) {
   device.major = properties.major;
   device.minor = properties.minor;
   device.multiprocessors = properties.multiProcessorCount;
+  device.shared_bytes = properties.sharedMemPerBlockOptin;
   if (10 * device.major + device.minor < kLeastCapability)
     return Status(Code::kUnavailable, "cuda_unavailable",
                   fmt::format("{} has compute capability {}.{}, 7.5 is the least", device.name,

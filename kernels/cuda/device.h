@@ -32,6 +32,7 @@ struct Device {
   std::string name;
   int major = 0, minor = 0;  ///< compute capability
   int multiprocessors = 0;
+  std::size_t shared_bytes = 0;  ///< shared memory that a block may ask for
   std::size_t memory_bytes = 0, free_bytes = 0;
 
   /// Makes device `ordinal` current for this thread. Refuses where there is no driver, no device,

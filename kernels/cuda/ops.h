@@ -30,4 +30,9 @@ void elect(std::int64_t* target, std::size_t d, Context& context);
 void add_noise(const NoiseJob& job, Context& context);
 void grid_norms(const GridNormJob& job, Context& context);
 
+// Scratch that operations take for n rows and chunks of d coordinates, tables of the job aside.
+std::size_t gram_scratch_bytes(std::size_t n, std::size_t d);
+std::size_t relate_scratch_bytes(std::size_t n, std::size_t d);
+std::size_t window_scratch_bytes(std::size_t n, const Device& device);
+
 }  // namespace muster::kernels::cuda

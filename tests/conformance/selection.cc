@@ -58,6 +58,7 @@ TEST_P(Conformance, KeptSumAroundTheSizesOfCounters) {
   for (const std::size_t n : {127u, 128u, 129u, 191u, 193u, 255u, 256u, 257u, 513u, 1000u, 4097u})
     for (const Codec codec : kStripCodecs) {
       if (HasFailure()) return;
+      if (emulated() && index++ % 5 != 0) continue;
       check_kept_sums({n, n > 1000 ? 5u : 67u, codec, kColumns[index % std::size(kColumns)],
                        index % 2 == 0 ? 40 : 24},
                       random);
@@ -70,7 +71,7 @@ TEST_P(Conformance, KeptSumOfHostileColumns) {
   for (const Values values : {Values::kHuge, Values::kClustered, Values::kBimodal})
     for (const Codec codec : kStripCodecs) {
       if (HasFailure()) return;
-      check_kept_sums({300, 130, codec, values, 40}, random);
+      check_kept_sums({300, emulated() ? 33u : 130u, codec, values, 40}, random);
     }
 }
 
@@ -78,13 +79,13 @@ TEST_P(Conformance, KeptSumOfHostileColumns) {
 TEST_P(Conformance, KeptSumOfManyTiles) {
   Random random(seed());
   for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kI8S})
-    check_kept_sums({700, 1111, codec, Values::kNormal, 40}, random);
+    check_kept_sums({700, emulated() ? 67u : 1111u, codec, Values::kNormal, 40}, random);
 }
 
 /// The same few payloads over and over: counts beyond 16 bits at the price of little memory.
 TEST_P(Conformance, KeptSumOfAMillionRows) {
   Random random(seed());
-  constexpr std::uint32_t kRows = 1'000'000;
+  const std::uint32_t kRows = emulated() ? 20'000 : 1'000'000;
   for (const Codec codec : {Codec::kF32, Codec::kF16, Codec::kI8S}) {
     const Shape shape{7, 2, codec, Values::kNormal, 24};
     SCOPED_TRACE(shape.to_string());

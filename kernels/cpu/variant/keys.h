@@ -14,17 +14,6 @@ constexpr uint32_t kTopBit32 = 0x80000000u;
 constexpr uint16_t kTopBit16 = 0x8000u;
 constexpr uint8_t kTopBit8 = 0x80u;
 
-/// 16-bit floats: sign and magnitude, -0 as +0.
-MUSTER_CELL uint16_t ordered_half(uint16_t bits) {
-  const uint32_t number = bits == kTopBit16 ? 0u : bits;
-  const uint32_t flip = (number & kTopBit16) != 0 ? 0xffffu : kTopBit16;
-  return static_cast<uint16_t>(number ^ flip);
-}
-MUSTER_CELL uint16_t half_of(uint16_t key) {
-  const uint32_t flip = (key & kTopBit16) != 0 ? uint32_t{kTopBit16} : 0xffffu;
-  return static_cast<uint16_t>(key ^ flip);
-}
-
 /// How a codec's coordinates are kept in a tile: as Stored, which compares as the coordinates do
 /// and is value(stored) as a number. keys(bits) makes unsigned keys of a vector of them, and
 /// stored(key) the way back; from_wire(bits) makes a vector of them of coordinates as they are
@@ -65,11 +54,11 @@ struct StoredAsHalf {
 };
 template <>
 struct StoredAs<cell::Coding::kF16> : StoredAsHalf {
-  MUSTER_CELL static float value(uint16_t key) { return cell::decode_f16(half_of(key)); }
+  MUSTER_CELL static float value(uint16_t key) { return cell::decode_f16(cell::half_of(key)); }
 };
 template <>
 struct StoredAs<cell::Coding::kBF16> : StoredAsHalf {
-  MUSTER_CELL static float value(uint16_t key) { return cell::decode_bf16(half_of(key)); }
+  MUSTER_CELL static float value(uint16_t key) { return cell::decode_bf16(cell::half_of(key)); }
 };
 template <>
 struct StoredAs<cell::Coding::kI8S> {
@@ -95,7 +84,7 @@ MUSTER_CELL void load_row(const ChunkView& view, size_t row, size_t begin, size_
     for (size_t k = 0; k < count; ++k) stored[k] = source[k] + 0.0f;
   } else if constexpr (kCoding == cell::Coding::kF16 || kCoding == cell::Coding::kBF16) {
     const uint16_t* source = reinterpret_cast<const uint16_t*>(data) + begin;
-    for (size_t k = 0; k < count; ++k) stored[k] = ordered_half(source[k]);
+    for (size_t k = 0; k < count; ++k) stored[k] = cell::ordered_half(source[k]);
   } else if constexpr (kCoding == cell::Coding::kI8B) {
     const IntegerRow codes = integer_row(view, row);
     for (size_t k = begin; k < begin + count;) {
