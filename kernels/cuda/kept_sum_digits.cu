@@ -98,9 +98,14 @@ __device__ __forceinline__ void kept_columns(SelectShared<typename Of::Key>& sha
   if (warp == 0 && k < codes.d) job.target[k] = static_cast<int64_t>(sum);
 }
 
+/// Blocks that share an SM: packed codes straight from memory take more than 64 registers.
 template <Coding kCoding, bool kResident>
-__global__ __launch_bounds__(kSelectThreads, 2) void kept_sum_by_digits(CodesView codes,
-                                                                        KeptView job) {
+constexpr int kBlocksOfSm = kCoding == Coding::kHsq && !kResident ? 1 : 2;
+
+template <Coding kCoding, bool kResident>
+__global__ __launch_bounds__(
+    kSelectThreads, kBlocksOfSm<kCoding, kResident>) void kept_sum_by_digits(CodesView codes,
+                                                                             KeptView job) {
   using Of = Keys<kCoding>;
   using Key = typename Of::Key;
   extern __shared__ uint4 memory[];

@@ -21,7 +21,9 @@ namespace {
 
 constexpr size_t kFold = kSketchBlock;
 constexpr size_t kWarpsOfDevice = 1024;
-constexpr size_t kAhead = 4;  ///< blocks asked for before the first is added
+/// Blocks asked for before the first is added; half bytes cost registers.
+template <Coding kCoding>
+constexpr size_t kAhead = kCoding == Coding::kI4B || kCoding == Coding::kI4S ? 2 : 4;
 
 struct SketchView {
   size_t cells;
@@ -44,11 +46,11 @@ __global__ __launch_bounds__(32) void sketch_rows(CodesView codes, SketchView jo
     for (size_t c = threadIdx.x; c < job.cells; c += 32) cells[c] = 0;
     __syncwarp();
   }
-  for (size_t first = begin; first < end; first += kAhead) {
-    int32_t units[kAhead][2];
-    uint32_t places[kAhead];
+  for (size_t first = begin; first < end; first += kAhead<kCoding>) {
+    int32_t units[kAhead<kCoding>][2];
+    uint32_t places[kAhead<kCoding>];
 #pragma unroll
-    for (size_t i = 0; i < kAhead; ++i) {
+    for (size_t i = 0; i < kAhead<kCoding>; ++i) {
       const size_t block = first + i < end ? first + i : first;
       const uint64_t signs = job.signs[block];
       places[i] = job.places[block];
@@ -62,7 +64,7 @@ __global__ __launch_bounds__(32) void sketch_rows(CodesView codes, SketchView jo
       }
     }
 #pragma unroll
-    for (size_t i = 0; i < kAhead; ++i) {
+    for (size_t i = 0; i < kAhead<kCoding>; ++i) {
       if (first + i < end) {
 #pragma unroll
         for (unsigned half = 0; half < 2; ++half) {
