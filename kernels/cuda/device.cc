@@ -45,7 +45,7 @@ Result<Device> Device::open(int ordinal) {
   device.shared_bytes = properties.sharedMemPerBlockOptin;
   if (10 * device.major + device.minor < kLeastCapability)
     return Status(Code::kUnavailable, "cuda_unavailable",
-                  fmt::format("{} has compute capability {}.{}, 7.5 is the least", device.name,
+                  fmt::format("{} has compute capability {}.{}, 8.0 is the least", device.name,
                               device.major, device.minor));
   MUSTER_TRY(started(cudaMemGetInfo(&device.free_bytes, &device.memory_bytes),
                      "the CUDA device does not say how much memory it has"));

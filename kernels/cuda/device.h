@@ -39,8 +39,9 @@ struct Device {
   /// or one below kLeastCapability.
   static Result<Device> open(int ordinal);
 };
-/// Ten times major and minor: Turing, the oldest that CUDA 13 compiles for.
-inline constexpr int kLeastCapability = 75;
+/// Ten times major and minor: Ampere. Turing, the oldest that CUDA 13 compiles for, has 64 KiB of
+/// shared memory a block, and selection by digits and windows take more.
+inline constexpr int kLeastCapability = 80;
 
 struct DeviceFree {
   void operator()(std::byte* memory) const { cudaFree(memory); }
