@@ -2,10 +2,10 @@
 //
 // EDEN: hadamard.cuh over centroids in f32, then scale and sign. Reads `bits` bits a coordinate and
 // writes 4 bytes, with one value on its way through L2 between the two kernels: rows go in batches
-// that fit it. On an H100 (3.35 TB/s) at most 740 Gcoord/s at 4 bits; 64 additions a value of 16
-// stages and two passes through shared memory stay below that. TOPK: one thread block a row zeroes
-// the row, then its first warp walks the indices, 32 bytes of gaps or 256 bits of mask at a time,
-// counting with ballots and scans. Writes 4 bytes a coordinate.
+// that fit it. On an H100 (3.35 TB/s) at most 740 Gcoord/s at 4 bits; some 146 instructions a value
+// (64 for 16 stages, 50 for two hashes of its sign) leave 200 Gcoord/s. TOPK: one thread block a
+// row zeroes the row, then its first warp walks the indices, 32 bytes of gaps or 256 bits of mask
+// at a time, counting with ballots and scans. Writes 4 bytes a coordinate.
 #include <algorithm>
 
 #include "base/centroids.h"

@@ -9,7 +9,7 @@
 // the order of blocks does not matter; an entry for which that is not so is added up again block by
 // block. So the bits are the CPU's in every case.
 // Bound on an H100 at 60 % of the int8 peak, n = 1000, 1e6 coordinates: 1.1 ms, joining 0.1 ms,
-// gathering 0.6 ms where it is needed.
+// gathering 0.6 ms where it is needed. A panel is few tiles: 60 % takes a product cut by depth.
 #include <algorithm>
 #include <cmath>
 

@@ -7,8 +7,8 @@
 // time, into 16 KB of shared memory; the next 64 are on their way in registers meanwhile. At most
 // 255 registers, one block an SM. Uncentred values are f32, their products exact: fused.
 // Reads n^2 / 16 codes a coordinate through L2, 1/2 n^2 fused products. Bound on an H100, f32, n =
-// 1000, 1e6 coordinates: f64 arithmetic 30 ms, shared memory (12 loads of 8 bytes for 32 products)
-// 52 ms, L2 45 ms.
+// 1000, 1e6 coordinates: f64 arithmetic 35 ms (70 ms around a centre, not fused), shared memory (12
+// loads of 8 bytes for 32 products) 52 ms, L2 47 ms.
 #include "kernels/canonical.h"
 #include "kernels/cuda/gram.h"
 #include "kernels/cuda/shared_launch.cuh"

@@ -2,13 +2,13 @@
 // then one pass that clamps.
 //
 // Shape: columns, 32 a block of 512 threads. Keys of 32 bits (16 for F16 and BF16) stay in shared
-// memory where all rows fit (n <= 1280 and 2560 with 227 KB): one pass over the codes in HBM, 8
+// memory where all rows fit (n <= 1268 and 2538 with 227 KB): one pass over the codes in HBM, 8
 // bytes written a coordinate. Beyond, each pass reads the codes again: 5 passes (3), any n. Shared
 // memory: 69 KB of counters, 128 (64) bytes a row. At most 64 registers a thread, two blocks an SM
 // where the rows leave room. With lo and hi the boundaries, the sum is that of clamped values less
 // low * lo and high * hi, in integers: no order.
-// Bound on an H100, f32, n = 1000, 1e9 elements: HBM 1.2 ms; about 35 integer operations an
-// element, 1.2 ms; two conversions an element, 0.5 ms.
+// Bound on an H100, f32, n = 1000, 1e9 elements: about 80 instructions an element, 2.7 ms; shared
+// memory 1.5 ms, 2.3 where all keys tie; HBM 1.2 ms (docs/gpu.md).
 #include "kernels/cell/grid.h"
 #include "kernels/cell/key.h"
 #include "kernels/cuda/kept_sum.h"

@@ -5,8 +5,8 @@
 // end adds those that changed to the row's cells. Reads each code once, and 12 bytes for every 64
 // of them. Lanes of a block never meet in a cell; __syncwarp between blocks, which may. Where the
 // cells do not fit shared memory all additions go to memory. Integers, atomics included: no order.
-// Bound on an H100, 4096 cells: 7 warps an SM, each 64 coordinates in about 80 clocks of latency:
-// 1.3e12 elements/s, more than HBM gives f32 (0.84e12), less than it gives int8 (3.3e12).
+// Bound on an H100, 4096 cells: 6 warps an SM, each 256 coordinates in about 1000 clocks, most of
+// them one latency of HBM: 0.35e12 elements/s, less than HBM gives f32 (0.84e12) or int8 (3.3e12).
 #include <algorithm>
 #include <cmath>
 

@@ -2,14 +2,14 @@
 // rows that may come before.
 //
 // Shape: columns, 32 a block of 512 threads, any n. The i64 values of a tile, 256 bytes a row, lie
-// in shared memory beside 70 KB of counters where they fit (n <= 632 with 227 KB; half of it with
+// in shared memory beside 70 KB of counters where they fit (n <= 633 with 227 KB; half of it with
 // stages), else in a slice of scratch a block, whose number is bounded by kSlicesBytes.
 // Codes are read once, 8 bytes written a coordinate; all else is the tile: a pass for each 8 bits
 // that the values really span (at most 8), as many for distances, 3 more; a stage reads each row
 // once a mention. Nothing is sorted: the boundary of the trimmed sum and the reach of the window
 // are found by rank (select.cuh). All sums are integers: no order. Bound on an H100, Meamed of f32,
-// n = 1000, 1e9 elements, values of 40 bits: 12 passes over 8 bytes from L2 at 5.5 TB/s, 17 ms; n
-// <= 632: about 150 integer operations an element, 5 ms.
+// n = 1000, 1e9 elements, values of 40 bits: 16 passes over 8 bytes from L2 at 5.5 TB/s, 23 ms; n
+// <= 633: about 250 instructions an element, 8 ms (docs/gpu.md).
 #include <algorithm>
 #include <cmath>
 #include <vector>
