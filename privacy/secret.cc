@@ -31,9 +31,10 @@ using Hash = std::array<unsigned char, kHash>;
 /// HMAC-SHA256 under a key of any length, of up to three pieces.
 Hash hmac(ConstBytes key, ConstBytes first, ConstBytes second = {}, ConstBytes third = {}) {
   crypto_auth_hmacsha256_state state;
-  crypto_auth_hmacsha256_init(&state, raw(key.data()), key.size());
+  constexpr unsigned char kNothing[1] = {};  // an empty key has no address
+  crypto_auth_hmacsha256_init(&state, key.empty() ? kNothing : raw(key.data()), key.size());
   for (const ConstBytes piece : {first, second, third})
-    crypto_auth_hmacsha256_update(&state, raw(piece.data()), piece.size());
+    if (!piece.empty()) crypto_auth_hmacsha256_update(&state, raw(piece.data()), piece.size());
   Hash hash;
   crypto_auth_hmacsha256_final(&state, hash.data());
   sodium_memzero(&state, sizeof state);

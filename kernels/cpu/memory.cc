@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -15,12 +16,14 @@ constexpr std::size_t kHugePage = 2 * 1024 * 1024;
 }  // namespace
 
 HostMemory host_memory(std::size_t bytes) {
-  if (bytes < kHugePage)
-    return HostMemory(static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes)));
-  HostMemory memory(static_cast<std::byte*>(std::aligned_alloc(kHugePage, bytes)));
+  const bool large = bytes >= kHugePage;
+  void* address = nullptr;
+  // Not aligned_alloc(), which wants whole multiples of the alignment.
+  if (::posix_memalign(&address, large ? kHugePage : kAlignment, bytes) != 0) return {};
+  HostMemory memory(static_cast<std::byte*>(address));
 #if defined(MADV_HUGEPAGE)
   // Whole huge pages only, so that no more becomes resident. A system without them refuses: fine.
-  if (memory != nullptr) ::madvise(memory.get(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  if (large) ::madvise(address, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   return memory;
 }

@@ -205,7 +205,9 @@ class ReferenceBackend final : public kernels::Backend {
       for (std::size_t k = 0; k < job.codes.d; ++k) {
         const std::size_t block = k / kernels::kSketchBlock, lane = k % kernels::kSketchBlock;
         const float x = value(job.codes, i, k);
-        const std::int64_t step = on_grid(double{x}, job.unit_bits);
+        // What is beyond counts as anything: such rows are invalid.
+        const bool within = std::abs(std::ldexp(double{x}, job.unit_bits)) < 0x1p31;
+        const std::int64_t step = within ? on_grid(double{x}, job.unit_bits) : 0;
         job.target[i * job.cells + job.places[block] + lane] +=
             (job.signs[block] >> lane) % 2 == 1 ? -step : step;
       }

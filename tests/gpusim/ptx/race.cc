@@ -172,7 +172,10 @@ void RaceChecker::report(std::string_view what, const Mark& mark, Party who, Whe
   } else {
     Mask others = mark.lanes;
     if (block == block_ && mark.warp == who.warp) others &= ~lane_bit(who.lane);
-    text.append("thread ").append(std::to_string(mark.warp * kLanes + first_lane(others)));
+    if (others == 0)  // the mark kept no more than the warp
+      text.append("warp ").append(std::to_string(mark.warp));
+    else
+      text.append("thread ").append(std::to_string(mark.warp * kLanes + first_lane(others)));
     if (count_lanes(others) > 1) text.append(" and others of its warp");
   }
   fail(Fault::kRace, who.lane, std::move(text));
