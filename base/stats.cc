@@ -1,10 +1,38 @@
 #include "base/stats.h"
 
 #include <algorithm>
+#include <set>
 
+#include "base/bytes.h"
 #include "base/check.h"
 
 namespace muster {
+namespace {
+
+/// Whether the catalogue knows these labels, and this value of each.
+bool is_known(const Metric& metric, const Labels& labels) {
+  if (labels.size() != metric.labels.size()) return false;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const MetricLabel& known = metric.labels[i];
+    if (labels[i].first != known.name) return false;
+    if (!known.values.empty() &&
+        std::ranges::find(known.values, std::string_view(labels[i].second)) == known.values.end())
+      return false;
+  }
+  return true;
+}
+
+/// Labels whose values are named at run time have a stated number of them.
+bool is_bounded(const MetricFamily& family) {
+  for (std::size_t i = 0; i < family.metric->labels.size(); ++i) {
+    std::set<std::string_view> values;
+    for (const auto& [labels, series] : family.series) values.insert(labels[i].second);
+    if (values.size() > family.metric->labels[i].cardinality()) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 std::size_t stats_shard() {
   static std::atomic<std::size_t> next{0};
@@ -13,60 +41,81 @@ std::size_t stats_shard() {
   return shard;
 }
 
-Histogram::Histogram(std::vector<double> bounds)
-    : bounds_(std::move(bounds)), counts_(bounds_.size() + 1) {
+Histogram::Histogram(std::span<const double> bounds)
+    : bounds_(bounds.begin(), bounds.end()),
+      lines_per_shard_(divide_up(bounds.size() + 1, kLineCounts)),
+      lines_(lines_per_shard_ * kStatsShards) {
   MUSTER_CHECK(std::is_sorted(bounds_.begin(), bounds_.end()));
 }
 
 void Histogram::observe(double value) {
-  auto bucket = std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin();
-  counts_[static_cast<std::size_t>(bucket)].fetch_add(1, std::memory_order_relaxed);
-  sum_.fetch_add(value, std::memory_order_relaxed);
+  if (!stats_counting.load(std::memory_order_relaxed)) return;
+  const auto bucket = static_cast<std::size_t>(
+      std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin());
+  const std::size_t shard = stats_shard();
+  Line& line = lines_[shard * lines_per_shard_ + bucket / kLineCounts];
+  line.counts[bucket % kLineCounts].fetch_add(1, std::memory_order_relaxed);
+  sums_[shard].value.fetch_add(value, std::memory_order_relaxed);
 }
 
 Histogram::Snapshot Histogram::snapshot() const {
   Snapshot snapshot;
-  for (const auto& count : counts_)
-    snapshot.counts.push_back(count.load(std::memory_order_relaxed));
-  snapshot.sum = sum_.load(std::memory_order_relaxed);
+  snapshot.counts.assign(bounds_.size() + 1, 0);
+  for (std::size_t shard = 0; shard < kStatsShards; ++shard) {
+    for (std::size_t bucket = 0; bucket < snapshot.counts.size(); ++bucket) {
+      const Line& line = lines_[shard * lines_per_shard_ + bucket / kLineCounts];
+      snapshot.counts[bucket] += line.counts[bucket % kLineCounts].load(std::memory_order_relaxed);
+    }
+    snapshot.sum += sums_[shard].value.load(std::memory_order_relaxed);
+  }
   return snapshot;
 }
 
-std::vector<double> latency_bounds() {
-  return {50e-6, 125e-6, 300e-6, 750e-6, 2e-3, 5e-3, 12e-3, 30e-3,
-          75e-3, 0.2,    0.5,    1.2,    3,    7.5,  20,    60};
+double MetricFamily::value(const void* one_series) const {
+  MUSTER_CHECK(metric->type != MetricType::kHistogram);
+  if (metric->type == MetricType::kCounter && !fractional)
+    return static_cast<double>(static_cast<const Counter*>(one_series)->value());
+  return static_cast<const Gauge*>(one_series)->value();
 }
 
-MetricFamily& Stats::family(MetricFamily::Kind kind, std::string_view name, std::string_view help) {
+void*& Stats::slot(std::string_view name, MetricType type, bool fractional, const Labels& labels) {
   auto found = families_.find(name);
   if (found == families_.end()) {
-    MetricFamily fresh{kind, std::string(name), std::string(help), {}};
-    found = families_.emplace(std::string(name), std::move(fresh)).first;
+    const auto metric = std::ranges::find(catalogue_, name, &Metric::name);
+    if (metric == catalogue_.end())
+      check_failed("the catalogue names the metric", __FILE__, __LINE__, std::string(name));
+    found = families_.emplace(std::string(name), MetricFamily{&*metric, fractional, {}}).first;
   }
-  MUSTER_CHECK(found->second.kind == kind);
-  return found->second;
+  MetricFamily& family = found->second;
+  MUSTER_CHECK(family.metric->type == type && family.fractional == fractional);
+  MUSTER_CHECK(is_known(*family.metric, labels));
+  const std::size_t before = family.series.size();
+  void*& series = family.series[labels];
+  MUSTER_CHECK(family.series.size() == before || is_bounded(family));
+  return series;
 }
 
-Counter& Stats::counter(std::string_view name, std::string_view help, const Labels& labels) {
+Counter& Stats::counter(std::string_view name, const Labels& labels) {
   std::lock_guard lock(mutex_);
-  void*& slot = family(MetricFamily::Kind::kCounter, name, help).series[labels];
-  if (slot == nullptr) slot = &counters_.emplace_back();
-  return *static_cast<Counter*>(slot);
+  void*& series = slot(name, MetricType::kCounter, false, labels);
+  if (series == nullptr) series = &counters_.emplace_back();
+  return *static_cast<Counter*>(series);
 }
 
-Gauge& Stats::gauge(std::string_view name, std::string_view help, const Labels& labels) {
+Gauge& Stats::gauge(std::string_view name, const Labels& labels) {
   std::lock_guard lock(mutex_);
-  void*& slot = family(MetricFamily::Kind::kGauge, name, help).series[labels];
-  if (slot == nullptr) slot = &gauges_.emplace_back();
-  return *static_cast<Gauge*>(slot);
+  const bool counts = name.ends_with("_total");
+  void*& series = slot(name, counts ? MetricType::kCounter : MetricType::kGauge, counts, labels);
+  if (series == nullptr) series = &gauges_.emplace_back();
+  return *static_cast<Gauge*>(series);
 }
 
-Histogram& Stats::histogram(std::string_view name, std::string_view help,
-                            std::vector<double> bounds, const Labels& labels) {
+Histogram& Stats::histogram(std::string_view name, const Labels& labels) {
   std::lock_guard lock(mutex_);
-  void*& slot = family(MetricFamily::Kind::kHistogram, name, help).series[labels];
-  if (slot == nullptr) slot = &histograms_.emplace_back(std::move(bounds));
-  return *static_cast<Histogram*>(slot);
+  void*& series = slot(name, MetricType::kHistogram, false, labels);
+  if (series == nullptr)
+    series = &histograms_.emplace_back(bucket_bounds(families_.find(name)->second.metric->buckets));
+  return *static_cast<Histogram*>(series);
 }
 
 std::vector<MetricFamily> Stats::families() const {
@@ -74,6 +123,15 @@ std::vector<MetricFamily> Stats::families() const {
   std::vector<MetricFamily> copy;
   for (const auto& [name, family] : families_) copy.push_back(family);
   return copy;
+}
+
+double Stats::total(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  const auto found = families_.find(name);
+  if (found == families_.end()) return 0;
+  double sum = 0;
+  for (const auto& [labels, series] : found->second.series) sum += found->second.value(series);
+  return sum;
 }
 
 }  // namespace muster

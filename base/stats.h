@@ -1,5 +1,5 @@
-// What rooms count: counters, gauges and histograms in a named tree. Only monitoring/ knows how the
-// tree is shown to the outside.
+// What rooms count: counters, gauges and histograms, named by the catalogue. Only monitoring/ knows
+// how they are shown to the outside.
 #pragma once
 
 #include <array>
@@ -14,16 +14,22 @@
 #include <utility>
 #include <vector>
 
+#include "base/metrics.h"
+
 namespace muster {
 
 /// A thread's own shard index, so that counting threads do not share a cache line.
 std::size_t stats_shard();
 inline constexpr std::size_t kStatsShards = 8;
 
+/// Off: counters and histograms stand still. For benches that measure what counting costs.
+inline std::atomic<bool> stats_counting{true};
+
 /// Only grows. Thread-safe; add() is one relaxed add on this thread's cache line.
 class Counter {
  public:
   void add(std::uint64_t n = 1) {
+    if (!stats_counting.load(std::memory_order_relaxed)) return;
     shards_[stats_shard()].value.fetch_add(n, std::memory_order_relaxed);
   }
   std::uint64_t value() const {
@@ -50,11 +56,12 @@ class Gauge {
   std::atomic<double> value_{0};
 };
 
-/// Counts of observations per bucket, and their sum. Thread-safe.
+/// Counts of observations per bucket, and their sum. Thread-safe; observe() touches only cache
+/// lines of this thread's shard.
 class Histogram {
  public:
   /// `bounds`: ascending upper bounds; one more bucket takes the rest.
-  explicit Histogram(std::vector<double> bounds);
+  explicit Histogram(std::span<const double> bounds);
   void observe(double value);
 
   struct Snapshot {
@@ -65,40 +72,53 @@ class Histogram {
   std::span<const double> bounds() const { return bounds_; }
 
  private:
+  static constexpr std::size_t kLineCounts = 8;
+  struct alignas(64) Line {
+    std::array<std::atomic<std::uint64_t>, kLineCounts> counts{};
+  };
+  struct alignas(64) Sum {
+    std::atomic<double> value{0};
+  };
   std::vector<double> bounds_;
-  std::vector<std::atomic<std::uint64_t>> counts_;
-  std::atomic<double> sum_{0};
+  std::size_t lines_per_shard_;
+  std::vector<Line> lines_;
+  std::array<Sum, kStatsShards> sums_;
 };
-
-/// Powers of about 2.5 from 50 microseconds to 60 seconds (operations: latency histograms).
-std::vector<double> latency_bounds();
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
-/// One name in the tree with all its label sets.
+/// One metric with all its label sets.
 struct MetricFamily {
-  enum class Kind : std::uint8_t { kCounter, kGauge, kHistogram };
-  Kind kind;
-  std::string name;  ///< full exported name, "muster_updates_received_total"
-  std::string help;
-  std::map<Labels, void*> series;  ///< Counter*, Gauge* or Histogram* by kind; owned by Stats
+  const Metric* metric = nullptr;
+  bool fractional = false;         ///< a counter kept in gauges: totals of seconds
+  std::map<Labels, void*> series;  ///< Counter*, Gauge* or Histogram*; owned by Stats
+
+  /// The value of a counter's or gauge's series.
+  double value(const void* one_series) const;
 };
 
-/// The tree. Registering takes a lock and may allocate; do it at start or when a task opens.
+/// The tree. Registering takes a lock and may allocate; do it at start or when a task opens. Names,
+/// labels and values are those of the catalogue: anything else is a bug and ends the process.
 /// Returned references live as long as the Stats.
 class Stats {
  public:
-  Counter& counter(std::string_view name, std::string_view help, const Labels& labels = {});
-  Gauge& gauge(std::string_view name, std::string_view help, const Labels& labels = {});
-  Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
-                       const Labels& labels = {});
+  /// `catalogue` outlives it.
+  explicit Stats(std::span<const Metric> catalogue = metric_catalogue()) : catalogue_(catalogue) {}
+
+  Counter& counter(std::string_view name, const Labels& labels = {});
+  /// A gauge; or a counter that has fractions, and is only ever added to or set to more.
+  Gauge& gauge(std::string_view name, const Labels& labels = {});
+  Histogram& histogram(std::string_view name, const Labels& labels = {});
   /// A copy of the tree's shape, names ascending; the values are read through the pointers.
   std::vector<MetricFamily> families() const;
+  /// Sum over all series of a counter or gauge; 0 where there is none.
+  double total(std::string_view name) const;
 
  private:
-  MetricFamily& family(MetricFamily::Kind kind, std::string_view name, std::string_view help);
+  void*& slot(std::string_view name, MetricType type, bool fractional, const Labels& labels);
 
-  mutable std::mutex mutex_;
+  std::span<const Metric> catalogue_;
+  mutable std::mutex mutex_;  // registering and scraping only; counting never takes it
   std::map<std::string, MetricFamily, std::less<>> families_;
   std::deque<Counter> counters_;
   std::deque<Gauge> gauges_;

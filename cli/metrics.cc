@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "cli/commands.h"
+#include "cli/metric_list.h"
 #include "cli/table.h"
 
 namespace muster::cli {
@@ -68,31 +69,23 @@ Status show_metrics(Session& session) {
   return Status();
 }
 
-Status list_metrics(Session& session) {
-  MUSTER_ASSIGN(json answer, session.admin().get("/v1/metrics/catalogue"));
-  MUSTER_ASSIGN(const json metrics, objects_of(answer, "metrics"));
-  session.show(std::move(answer), [&](std::ostream& out) {
-    Table table({{"NAME"}, {"KIND"}, {"LABELS"}, {"MEANING"}});
-    for (const json& metric : metrics) {
-      std::string labels;
-      for (const json& label : metric.value("labels", json::array()))
-        labels += (labels.empty() ? "" : ",") + label.get<std::string>();
-      table.add({word(metric, "name"), word(metric, "kind"), labels, word(metric, "help")});
-    }
-    table.print(out, session.bold());
-  });
-  return Status();
-}
-
 }  // namespace
 
 void add_metrics(CLI::App& app, Session& session) {
   CLI::App& metrics =
       add_verb(app, "metrics", "Print the metrics, or what they mean", "muster metrics --list");
-  auto list = std::make_shared<bool>(false);
-  metrics.add_flag("--list", *list, "The catalogue instead of the values");
-  on_run(metrics, session,
-         [&session, list] { return *list ? list_metrics(session) : show_metrics(session); });
+  auto list = std::make_shared<bool>(false), page = std::make_shared<bool>(false);
+  metrics.add_flag("--list", *list, "The catalogue; asks no server");
+  metrics.add_flag("--markdown", *page, "The same as docs/metrics.md");
+  on_run(metrics, session, [&session, list, page]() -> Status {
+    if (*page) {
+      session.out() << catalogue_page();
+      return {};
+    }
+    if (!*list) return show_metrics(session);
+    show_catalogue(session);
+    return {};
+  });
 }
 
 }  // namespace muster::cli

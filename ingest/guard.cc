@@ -33,8 +33,7 @@ std::uint64_t user_tag(std::string_view user_id) {
 }
 
 Counter& cuts(Stats& stats, const char* reason) {
-  return stats.counter("muster_connections_cut_total", "Connections ended by the guard",
-                       {{"reason", reason}});
+  return stats.counter("muster_connections_cut_total", {{"reason", reason}});
 }
 
 }  // namespace
@@ -42,7 +41,7 @@ Counter& cuts(Stats& stats, const char* reason) {
 Guard::Guard(const GuardLimits& limits, Stats& stats)
     : limits_(limits),
       highest_descriptor_(highest_descriptor()),
-      connections_gauge_(stats.gauge("muster_connections", "Open connections of devices")),
+      connections_gauge_(stats.gauge("muster_connections")),
       shed_(cuts(stats, "limit")),
       cut_bytes_(cuts(stats, "bytes_without_message")),
       cut_time_(cuts(stats, "time_without_message")),

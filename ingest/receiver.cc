@@ -31,17 +31,14 @@ Receiver::Receiver(Socket router, bool curve, const ReceiverParts& parts)
     : router_(std::move(router)),
       curve_(curve),
       parts_(parts),
-      replies_dropped_(parts.stats.counter("muster_replies_dropped_total",
-                                           "Replies to peers that were gone or did not read")),
-      inflight_(parts.stats.gauge("muster_inflight_bytes",
-                                  "Slots in use: received, and not yet durable and folded")),
-      backpressure_(parts.stats.gauge("muster_backpressure_seconds_total",
-                                      "Time reading stood still because no slot was free")),
+      replies_dropped_(parts.stats.counter("muster_replies_dropped_total")),
+      inflight_(parts.stats.gauge("muster_inflight_bytes")),
+      backpressure_(parts.stats.gauge("muster_backpressure_seconds_total")),
       commands_(kCommands) {
   for (zmq_msg_t& frame : frames_) zmq_msg_init(&frame);
   admitted_.reserve(kCycleMessages);
   durable_.reserve(parts.slots.count());
-  parts.stats.gauge("muster_slab_bytes", "Slots there are")
+  parts.stats.gauge("muster_slab_bytes")
       .set(static_cast<double>(parts.slots.count() * parts.slots.slot_bytes()));
   thread_ = std::thread([this] { run(); });
 }

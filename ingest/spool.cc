@@ -22,12 +22,6 @@ constexpr std::uint32_t kSpaceInterval = 16;
 
 constexpr std::uint64_t kMinSegmentBytes = 4 * kBlockBytes;
 
-std::vector<double> group_size_bounds() {
-  std::vector<double> bounds;
-  for (double bound = 1; bound <= 4096; bound *= 2) bounds.push_back(bound);
-  return bounds;
-}
-
 std::uint64_t random_salt() {
   std::random_device source;
   return (std::uint64_t{source()} << 32) | source();
@@ -39,24 +33,14 @@ double seconds(Nanoseconds from, Nanoseconds to) {
 
 struct SpoolStats {
   explicit SpoolStats(Stats& stats)
-      : append_bytes(stats.counter("muster_spool_append_bytes_total",
-                                   "Bytes appended to the spool and made durable")),
-        sync_seconds(stats.histogram("muster_spool_sync_duration_seconds",
-                                     "Time of one sync of the spool", latency_bounds())),
-        sync_errors(
-            stats.counter("muster_spool_sync_errors_total",
-                          "Syncs of the spool that failed; the first one ends the process")),
-        group_size(stats.histogram("muster_spool_group_size", "Records made durable by one commit",
-                                   group_size_bounds())),
-        spool_bytes(
-            stats.gauge("muster_spool_bytes", "Size of all segment files, spares included")),
-        free_bytes(stats.gauge("muster_spool_free_bytes",
-                               "Free space under the spool, spare segments included")),
-        recovery_seconds(
-            stats.gauge("muster_recovery_duration_seconds", "Time the last start took to recover")),
-        truncated_bytes(
-            stats.counter("muster_recovery_truncated_bytes_total",
-                          "Bytes written but never acknowledged that recovery dropped")) {}
+      : append_bytes(stats.counter("muster_spool_append_bytes_total")),
+        sync_seconds(stats.histogram("muster_spool_sync_duration_seconds")),
+        sync_errors(stats.counter("muster_spool_sync_errors_total")),
+        group_size(stats.histogram("muster_spool_group_size")),
+        spool_bytes(stats.gauge("muster_spool_bytes")),
+        free_bytes(stats.gauge("muster_spool_free_bytes")),
+        recovery_seconds(stats.gauge("muster_recovery_duration_seconds")),
+        truncated_bytes(stats.counter("muster_recovery_truncated_bytes_total")) {}
 
   Counter& append_bytes;
   Histogram& sync_seconds;

@@ -25,8 +25,7 @@ enum Frame : std::size_t {
 };
 
 Counter& handshakes(Stats& stats, const char* result) {
-  return stats.counter("muster_handshakes_total", "Connections that asked to be let in",
-                       {{"result", result}});
+  return stats.counter("muster_handshakes_total", {{"result", result}});
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -12,23 +11,16 @@
 namespace muster::monitoring {
 namespace {
 
-/// What a family is shown as.
-prometheus::MetricType shown_type(const MetricFamily& family) {
-  switch (family.kind) {
-    case MetricFamily::Kind::kCounter:
+prometheus::MetricType shown_type(const Metric& metric) {
+  switch (metric.type) {
+    case MetricType::kCounter:
       return prometheus::MetricType::Counter;
-    case MetricFamily::Kind::kGauge:
-      return family.name.ends_with("_total") ? prometheus::MetricType::Counter
-                                             : prometheus::MetricType::Gauge;
-    case MetricFamily::Kind::kHistogram:
+    case MetricType::kGauge:
+      return prometheus::MetricType::Gauge;
+    case MetricType::kHistogram:
       return prometheus::MetricType::Histogram;
   }
   MUSTER_CHECK(false);
-}
-
-std::string_view type_name(prometheus::MetricType type) {
-  if (type == prometheus::MetricType::Counter) return "counter";
-  return type == prometheus::MetricType::Gauge ? "gauge" : "histogram";
 }
 
 /// The serializer escapes label values but writes help as it is.
@@ -58,22 +50,17 @@ prometheus::ClientMetric::Histogram convert(const Histogram& histogram) {
   return shown;
 }
 
-prometheus::ClientMetric convert(MetricFamily::Kind kind, prometheus::MetricType shown,
-                                 const Labels& labels, const void* series) {
-  prometheus::ClientMetric metric;
-  for (const auto& [name, value] : labels) metric.label.push_back({name, value});
-  if (kind == MetricFamily::Kind::kHistogram) {
-    metric.histogram = convert(*static_cast<const Histogram*>(series));
-    return metric;
-  }
-  const double value = kind == MetricFamily::Kind::kCounter
-                           ? static_cast<double>(static_cast<const Counter*>(series)->value())
-                           : static_cast<const Gauge*>(series)->value();
-  if (shown == prometheus::MetricType::Counter)
-    metric.counter.value = value;
+prometheus::ClientMetric convert(const MetricFamily& family, const Labels& labels,
+                                 const void* series) {
+  prometheus::ClientMetric shown;
+  for (const auto& [name, value] : labels) shown.label.push_back({name, value});
+  if (family.metric->type == MetricType::kHistogram)
+    shown.histogram = convert(*static_cast<const Histogram*>(series));
+  else if (family.metric->type == MetricType::kCounter)
+    shown.counter.value = family.value(series);
   else
-    metric.gauge.value = value;
-  return metric;
+    shown.gauge.value = family.value(series);
+  return shown;
 }
 
 }  // namespace
@@ -82,27 +69,14 @@ std::string prometheus_text(const Stats& stats) {
   std::vector<prometheus::MetricFamily> shown;
   for (const MetricFamily& family : stats.families()) {
     prometheus::MetricFamily out;
-    out.name = family.name;
-    out.help = escape_help(family.help);
-    out.type = shown_type(family);
+    out.name = family.metric->name;
+    out.help = escape_help(family.metric->meaning);
+    out.type = shown_type(*family.metric);
     for (const auto& [labels, series] : family.series)
-      out.metric.push_back(convert(family.kind, out.type, labels, series));
+      out.metric.push_back(convert(family, labels, series));
     shown.push_back(std::move(out));
   }
   return prometheus::TextSerializer().Serialize(shown);
-}
-
-std::vector<CatalogueEntry> catalogue(const Stats& stats) {
-  std::vector<CatalogueEntry> entries;
-  for (const MetricFamily& family : stats.families()) {
-    CatalogueEntry entry{family.name, std::string(type_name(shown_type(family))), family.help, {}};
-    for (const auto& [labels, series] : family.series)
-      for (const auto& [name, value] : labels)
-        if (std::find(entry.labels.begin(), entry.labels.end(), name) == entry.labels.end())
-          entry.labels.push_back(name);
-    entries.push_back(std::move(entry));
-  }
-  return entries;
 }
 
 }  // namespace muster::monitoring

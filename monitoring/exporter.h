@@ -10,17 +10,8 @@
 
 namespace muster::monitoring {
 
-/// Text exposition of every series (prometheus-cpp's serializer). A gauge whose name ends in
-/// "_total" is shown as a counter: that is how totals with a fraction (seconds) are kept.
+/// Text exposition of every series (prometheus-cpp's serializer), with the catalogue's meanings.
 std::string prometheus_text(const Stats& stats);
-
-/// One row of the catalogue: `muster metrics --list`.
-struct CatalogueEntry {
-  std::string name, kind, help;
-  std::vector<std::string> labels;
-};
-/// One entry a family, names ascending; `kind` is what the exposition says.
-std::vector<CatalogueEntry> catalogue(const Stats& stats);
 
 /// Why the server is not ready; empty: it is.
 using ReadyCheck = std::function<std::vector<std::string>()>;

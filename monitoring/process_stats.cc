@@ -47,20 +47,15 @@ double descriptor_limit() {
 }  // namespace
 
 std::function<void()> register_process_stats(Stats& stats) {
-  stats
-      .gauge("muster_build_info", "Always 1; the labels say which build this is.",
-             {{"version", MUSTER_VERSION}, {"compiler", __VERSION__}})
-      .set(1);
+  stats.gauge("muster_build_info", {{"version", MUSTER_VERSION}, {"compiler", __VERSION__}}).set(1);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  stats.gauge("muster_start_time_seconds", "When the process started, in seconds since 1970.")
-      .set(std::chrono::duration<double>(now).count());
+  stats.gauge("muster_start_time_seconds").set(std::chrono::duration<double>(now).count());
 
-  Gauge& cpu = stats.gauge("muster_process_cpu_seconds_total",
-                           "Processor time of all threads, user and system.");
-  Gauge& resident = stats.gauge("muster_process_resident_memory_bytes", "Resident memory.");
-  Gauge& descriptors = stats.gauge("muster_process_open_fds", "Open file descriptors.");
-  Gauge& threads = stats.gauge("muster_process_threads", "Threads.");
-  Gauge& limit = stats.gauge("muster_process_max_fds", "Most file descriptors it may open.");
+  Gauge& cpu = stats.gauge("muster_process_cpu_seconds_total");
+  Gauge& resident = stats.gauge("muster_process_resident_memory_bytes");
+  Gauge& descriptors = stats.gauge("muster_process_open_fds");
+  Gauge& threads = stats.gauge("muster_process_threads");
+  Gauge& limit = stats.gauge("muster_process_max_fds");
   const auto refresh = [&cpu, &resident, &descriptors, &threads, &limit] {
     cpu.set(cpu_seconds());
     if (const auto bytes = resident_bytes()) resident.set(*bytes);

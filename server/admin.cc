@@ -308,18 +308,14 @@ std::string Admin::status_json() {
                  {"server_key", facts_.server_key},   {"endpoints", facts_.endpoints},
                  {"metrics", facts_.metrics_address}, {"data_dir", facts_.data_dir},
                  {"ready", ready_().empty()},         {"refused", Json::object()}};
+  status["updates_accepted"] =
+      static_cast<std::uint64_t>(stats_.total("muster_updates_accepted_total"));
+  status["spool_bytes"] = stats_.total("muster_spool_bytes");
   for (const MetricFamily& family : stats_.families()) {
-    if (family.name == "muster_updates_accepted_total")
-      for (const auto& [labels, series] : family.series)
-        status["updates_accepted"] = static_cast<const Counter*>(series)->value();
-    if (family.name == "muster_spool_bytes")
-      for (const auto& [labels, series] : family.series)
-        status["spool_bytes"] = static_cast<const Gauge*>(series)->value();
-    if (family.name == "muster_updates_rejected_total")
-      for (const auto& [labels, series] : family.series) {
-        const auto count = static_cast<const Counter*>(series)->value();
-        if (count > 0 && !labels.empty()) status["refused"][labels.front().second] = count;
-      }
+    if (family.metric->name != "muster_updates_rejected_total") continue;
+    for (const auto& [labels, series] : family.series)
+      if (const double count = family.value(series); count > 0)
+        status["refused"][labels.front().second] = static_cast<std::uint64_t>(count);
   }
   Json tasks = Json::array();
   std::size_t budget = 0;
@@ -342,15 +338,6 @@ HttpResponse Admin::handle(const HttpRequest& request) {
     return answer(Status(Code::kForbidden, "not_permitted",
                          "only root and the user musterd runs as may change things"));
   if (path.size() == 1 && path[0] == "status") return {200, "application/json", status_json()};
-  if (path.size() == 2 && path[0] == "metrics" && path[1] == "catalogue") {
-    Json metrics = Json::array();
-    for (const auto& entry : monitoring::catalogue(stats_))
-      metrics.push_back({{"name", entry.name},
-                         {"kind", entry.kind},
-                         {"help", entry.help},
-                         {"labels", entry.labels}});
-    return answer(Json{{"metrics", metrics}});
-  }
   Result<Json> result = Status(Code::kUnavailable, "stopping", "the server is stopping");
   engine_.call([&](Engine& engine) { result = dispatch(engine, path, request, facts_.data_dir); });
   return answer(result);

@@ -2,37 +2,33 @@
 
 namespace muster::server {
 namespace {
-constexpr const char* kStageHelp = "Time a round spent in a stage.";
 
 Histogram& stage(Stats& stats, const std::string& task, const char* name) {
-  return stats.histogram("muster_round_duration_seconds", kStageHelp, latency_bounds(),
-                         {{"task", task}, {"stage", name}});
+  return stats.histogram("muster_round_duration_seconds", {{"task", task}, {"stage", name}});
 }
+
+Counter& rounds(Stats& stats, const std::string& task, const char* outcome) {
+  return stats.counter("muster_rounds_total", {{"task", task}, {"outcome", outcome}});
+}
+
 }  // namespace
 
 Task::Metrics::Metrics(Stats& stats, const std::string& task, std::uint32_t minimum_cohort)
-    : round(stats.gauge("muster_round_number", "Number of the latest round.", {{"task", task}})),
-      cohort(stats.gauge("muster_round_cohort_size", "Whole, durable updates of the open round.",
-                         {{"task", task}})),
-      minimum(stats.gauge("muster_round_cohort_minimum",
-                          "Updates below which a round is abandoned.", {{"task", task}})),
-      age(stats.gauge("muster_round_age_seconds", "Time since the round opened.",
-                      {{"task", task}})),
-      model_version(
-          stats.gauge("muster_model_version", "Latest published model version.", {{"task", task}})),
-      invalid(stats.counter("muster_updates_invalid_total",
-                            "Updates the rule left out by its input contract.", {{"task", task}})),
-      released(stats.counter("muster_rounds_total", "Rounds by how they ended.",
-                             {{"task", task}, {"outcome", "released"}})),
-      abandoned(stats.counter("muster_rounds_total", "Rounds by how they ended.",
-                              {{"task", task}, {"outcome", "abandoned"}})),
+    : round(stats.gauge("muster_round_number", {{"task", task}})),
+      cohort(stats.gauge("muster_round_cohort_size", {{"task", task}})),
+      minimum(stats.gauge("muster_round_cohort_minimum", {{"task", task}})),
+      age(stats.gauge("muster_round_age_seconds", {{"task", task}})),
+      model_version(stats.gauge("muster_model_version", {{"task", task}})),
+      invalid(stats.counter("muster_updates_invalid_total", {{"task", task}})),
+      released(rounds(stats, task, "released")),
+      abandoned(rounds(stats, task, "abandoned")),
       collect(stage(stats, task, "collect")),
       seal(stage(stats, task, "seal")),
       aggregate(stage(stats, task, "aggregate")),
       release(stage(stats, task, "release")) {
   minimum.set(minimum_cohort);
   for (std::size_t i = 0; i < kRoundStates.size(); ++i)
-    states[i] = &stats.gauge("muster_round_state", "1 for the state the round is in.",
+    states[i] = &stats.gauge("muster_round_state",
                              {{"task", task}, {"state", std::string(kRoundStates[i])}});
 }
 

@@ -1,6 +1,11 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <regex>
+#include <set>
 #include <thread>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/codec.h"
@@ -112,19 +117,98 @@ TEST(BoundedQueue, CarriesEveryItemBetweenThreads) {
   EXPECT_EQ(sum, kItems * (kItems + 1) / 2);
 }
 
+constexpr MetricType kCounter = MetricType::kCounter;
+const std::vector<Metric> kSmallCatalogue = {
+    {"test", "muster_x_total", kCounter, "1", {{"reason", {"a", "b"}}}, "x"},
+    {"test", "muster_y_seconds", MetricType::kHistogram, "seconds", {}, "y", BucketScale::kRecords},
+    {"test", "muster_z", MetricType::kGauge, "1", {{"task", {}, 2}}, "z"},
+};
+
 TEST(Stats, OneNameAndLabelSetIsOneSeries) {
-  Stats stats;
-  Counter& a = stats.counter("muster_x_total", "x", {{"reason", "a"}});
-  EXPECT_EQ(&a, &stats.counter("muster_x_total", "x", {{"reason", "a"}}));
-  EXPECT_NE(&a, &stats.counter("muster_x_total", "x", {{"reason", "b"}}));
+  Stats stats(kSmallCatalogue);
+  Counter& a = stats.counter("muster_x_total", {{"reason", "a"}});
+  EXPECT_EQ(&a, &stats.counter("muster_x_total", {{"reason", "a"}}));
+  EXPECT_NE(&a, &stats.counter("muster_x_total", {{"reason", "b"}}));
   a.add(3);
   EXPECT_EQ(a.value(), 3u);
-  auto& histogram = stats.histogram("muster_y_seconds", "y", {1, 2});
-  for (const double value : {0.5, 1.0, 1.5, 9.0}) histogram.observe(value);
+  EXPECT_EQ(stats.total("muster_x_total"), 3);
+  auto& histogram = stats.histogram("muster_y_seconds");
+  for (const double value : {0.5, 1.0, 1.5, 9000.0}) histogram.observe(value);
   const auto snapshot = histogram.snapshot();
-  EXPECT_EQ(snapshot.counts, (std::vector<std::uint64_t>{2, 1, 1}));
-  EXPECT_DOUBLE_EQ(snapshot.sum, 12.0);
+  EXPECT_EQ(snapshot.counts,
+            (std::vector<std::uint64_t>{2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}));
+  EXPECT_DOUBLE_EQ(snapshot.sum, 9003.0);
   EXPECT_EQ(stats.families().size(), 2u);
+}
+
+TEST(Stats, ManyThreadsLoseNoCount) {
+  Stats stats(kSmallCatalogue);
+  Counter& counter = stats.counter("muster_x_total", {{"reason", "a"}});
+  Histogram& histogram = stats.histogram("muster_y_seconds");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 12; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5'000; ++i) {
+        counter.add();
+        histogram.observe(i % 3);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(counter.value(), 60'000u);
+  const auto snapshot = histogram.snapshot();
+  EXPECT_EQ(snapshot.counts[0] + snapshot.counts[1], 60'000u);
+  EXPECT_DOUBLE_EQ(snapshot.sum, 12 * 4'999.0);
+}
+
+TEST(StatsDeath, WhatTheCatalogueDoesNotNameIsABug) {
+  Stats stats(kSmallCatalogue);
+  EXPECT_DEATH(stats.counter("muster_w_total"), "muster_w_total");
+  EXPECT_DEATH(stats.counter("muster_x_total"), "is_known");
+  EXPECT_DEATH(stats.counter("muster_x_total", {{"reason", "c"}}), "is_known");
+  EXPECT_DEATH(stats.counter("muster_x_total", {{"why", "a"}}), "is_known");
+  EXPECT_DEATH(stats.gauge("muster_y_seconds"), "type");
+  stats.gauge("muster_z", {{"task", "one"}});
+  stats.gauge("muster_z", {{"task", "two"}});
+  EXPECT_DEATH(stats.gauge("muster_z", {{"task", "three"}}), "is_bounded");
+}
+
+TEST(MetricCatalogue, KeepsTheRulesOfNaming) {
+  const std::regex name("muster_[a-z0-9_]+");
+  std::set<std::string_view> names, groups;
+  std::string_view group;
+  for (const Metric& metric : metric_catalogue()) {
+    const std::string shown(metric.name);
+    EXPECT_TRUE(std::regex_match(shown, name)) << shown;
+    EXPECT_TRUE(names.insert(metric.name).second) << shown << " is there twice";
+    EXPECT_EQ(shown.ends_with("_total"), metric.type == kCounter) << shown;
+    if (metric.unit == "seconds" || metric.unit == "bytes" || metric.unit == "ratio") {
+      EXPECT_NE(shown.find(fmt::format("_{}", metric.unit)), std::string::npos) << shown;
+    }
+    EXPECT_EQ(metric.type == MetricType::kHistogram, metric.buckets != BucketScale::kNone) << shown;
+    EXPECT_TRUE(metric.meaning.ends_with(".")) << shown;
+    EXPECT_FALSE(metric.since.empty()) << shown;
+    for (const MetricLabel& label : metric.labels) {
+      EXPECT_GT(label.cardinality(), 0u) << shown << " has an open label";
+      // Operations of a backend are called kernels, and this one metric is about all of them.
+      if (label.name != "kernel") {
+        EXPECT_EQ(shown.find(fmt::format("_{}_", label.name)), std::string::npos) << shown;
+      }
+      for (const char* banned : {"device_id", "key", "address", "round", "peer"})
+        EXPECT_NE(label.name, banned) << shown;
+    }
+    if (metric.group != group) {
+      EXPECT_TRUE(groups.insert(metric.group).second) << metric.group << " is in two places";
+      group = metric.group;
+    }
+  }
+}
+
+TEST(MetricCatalogue, StaysWithinItsSeriesBudget) {
+  std::size_t series = 0;
+  for (const Metric& metric : metric_catalogue()) series += metric.most_series(1);
+  RecordProperty("series", static_cast<int>(series));
+  std::printf("series for one task, at most: %zu of 1500\n", series);
+  EXPECT_LE(series, 1'500u);
 }
 
 }  // namespace

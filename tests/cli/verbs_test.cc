@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include "base/metrics.h"
 #include "cli/key_file.h"
 #include "cli_fixture.h"
 
@@ -269,16 +270,29 @@ TEST_F(CliTest, KeysLsCannotSteerTheTerminal) {
   EXPECT_EQ(muster({"keys", "ls", "--json"}).document()["keys"][0]["label"], "evil\x1b[2J");
 }
 
-TEST_F(CliTest, MetricsListPrintsTheCatalogue) {
-  answer("GET /v1/metrics/catalogue", {{"metrics",
-                                        {{{"name", "muster_rounds_total"},
-                                          {"kind", "counter"},
-                                          {"help", "Rounds."},
-                                          {"labels", {"task", "outcome"}}}}}});
-  const Ran text = muster({"metrics", "--list"});
+TEST_F(CliTest, MetricsListPrintsTheCatalogueWithoutAServer) {
+  const Ran text = muster_bare({"metrics", "--list"});
   EXPECT_EQ(text.code, 0);
-  EXPECT_THAT(text.out, HasSubstr("muster_rounds_total  counter  task,outcome  Rounds.\n"));
-  EXPECT_EQ(muster({"metrics", "--list", "--json"}).document()["metrics"].size(), 1U);
+  const json metrics = muster_bare({"metrics", "--list", "--json"}).document()["metrics"];
+  EXPECT_EQ(metrics.size(), metric_catalogue().size());
+  std::map<std::string, json> by_name;
+  for (const json& metric : metrics) {
+    by_name[metric["name"]] = metric;
+    EXPECT_THAT(text.out, HasSubstr(metric["name"].get<std::string>() + " "));
+    EXPECT_THAT(text.out, HasSubstr(metric["meaning"].get<std::string>()));
+  }
+  const json rounds = by_name.at("muster_rounds_total");
+  EXPECT_EQ(rounds["type"], "counter");
+  EXPECT_EQ(rounds["unit"], "rounds");
+  EXPECT_EQ(rounds["since"], "0.1.0");
+  EXPECT_EQ(rounds["labels"][0], json({{"name", "task"}, {"at_most", 32}}));
+  EXPECT_EQ(rounds["labels"][1]["values"], json({"released", "abandoned", "aborted"}));
+  EXPECT_EQ(by_name.at("muster_update_norm")["data_dependent"], true);
+}
+
+TEST_F(CliTest, TheMetricsPageIsUpToDate) {
+  EXPECT_EQ(read(MUSTER_SOURCE_DIR "/docs/metrics.md"), muster_bare({"metrics", "--markdown"}).out)
+      << "build/cpu/bin/muster metrics --markdown > docs/metrics.md mends this.";
 }
 
 TEST_F(CliTest, MetricsPrintsAScrape) {

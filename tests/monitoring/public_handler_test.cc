@@ -25,7 +25,7 @@ class PublicHandler : public ::testing::Test {
 };
 
 TEST_F(PublicHandler, IsScrapedOverASocket) {
-  stats_.counter("muster_updates_received_total", "Updates received.").add(3);
+  stats_.counter("muster_updates_received_total").add(3);
   HttpOptions options;
   options.listen = "127.0.0.1:0";
   const auto server = HttpServer::start(options, handler_);
