@@ -39,12 +39,10 @@ std::optional<Arrival> TestNode::next() {
 
 double TestNode::metric(const std::string& name, const std::string& label) const {
   for (const MetricFamily& family : stats.families()) {
-    if (family.name != name) continue;
+    if (family.metric->name != name) continue;
     for (const auto& [labels, series] : family.series) {
       if (!label.empty() && (labels.empty() || labels[0].second != label)) continue;
-      return family.kind == MetricFamily::Kind::kGauge
-                 ? static_cast<Gauge*>(series)->value()
-                 : static_cast<double>(static_cast<Counter*>(series)->value());
+      return family.value(series);
     }
   }
   ADD_FAILURE() << "no metric " << name << " " << label;

@@ -246,12 +246,12 @@ TEST_P(SpoolTest, CountsWhatItDoes) {
   ASSERT_TRUE(open().ok());
   auto group = make_group(3, 1, 100);
   ASSERT_TRUE(commit(*spool_, group).ok());
-  EXPECT_EQ(stats_.counter("muster_spool_append_bytes_total", "").value(), kBlockBytes);
-  EXPECT_EQ(stats_.gauge("muster_spool_bytes", "").value(),
+  EXPECT_EQ(stats_.counter("muster_spool_append_bytes_total").value(), kBlockBytes);
+  EXPECT_EQ(stats_.gauge("muster_spool_bytes").value(),
             static_cast<double>(options_.segment_bytes));
-  EXPECT_GT(stats_.gauge("muster_spool_free_bytes", "").value(), 0);
-  EXPECT_EQ(stats_.counter("muster_spool_sync_errors_total", "").value(), 0u);
-  const auto sizes = stats_.histogram("muster_spool_group_size", "", {}).snapshot();
+  EXPECT_GT(stats_.gauge("muster_spool_free_bytes").value(), 0);
+  EXPECT_EQ(stats_.counter("muster_spool_sync_errors_total").value(), 0u);
+  const auto sizes = stats_.histogram("muster_spool_group_size").snapshot();
   EXPECT_EQ(sizes.sum, 3);
 }
 
