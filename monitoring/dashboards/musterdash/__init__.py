@@ -1,0 +1,1 @@
+"""Muster's Grafana dashboards as code. `python -m musterdash` writes the JSON beside this folder."""

@@ -1,0 +1,220 @@
+"""One live drill an alert: a real fault in a real server, until the alert reaches the receiver."""
+
+import os
+import pathlib
+import resource
+import socket
+import subprocess
+
+from .process import Failure
+from .server import Server
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Drill:
+    """A server with a fault. `alerts`: what must fire because of it."""
+
+    alerts: tuple[str, ...] = ()
+    settings: dict = {}
+
+    def __init__(self, folder: pathlib.Path, port: int, programs: pathlib.Path):
+        name = type(self).__name__.lower()
+        self.server = Server(name, folder, port, programs, **self.settings)
+
+    def begin(self) -> None:
+        """Brings the server up, and the fault on."""
+        self.server.start()
+
+    def again(self) -> None:
+        """Called every second or two until the alerts have fired: keeps the fault up."""
+
+    def end(self) -> None:
+        self.server.stop()
+
+
+class SlowDisk(Drill):
+    """Every sync of the spool takes 0.7 s longer, and the slab is small."""
+
+    alerts = ("MusterSpoolSyncSlow", "MusterReceiptsSlow", "MusterBackpressure")
+    settings = {"slab": "1MiB"}
+
+    def begin(self):
+        self.server.start(env=faulty(self.server))
+        self.server.create_task("large", dimension=1 << 20, target_cohort=4, minimum_cohort=1)
+        for _ in range(6):
+            self.server.add_device("large")
+        slow_down(self.server, spool=700)
+
+
+class StuckStore(Drill):
+    """The control store takes 3 s longer to sync, so that rounds outlive their deadline; and the
+    process holds memory that its budget does not know."""
+
+    alerts = ("MusterRoundOverdue", "MusterMemoryOverBudget")
+    settings = {"memory": "16MiB"}
+
+    def begin(self):
+        self.server.start(env=faulty(self.server, MUSTER_FAULT_BALLAST_MIB="400"))
+        self.server.create_task("late", target_cohort=100, minimum_cohort=1, deadline="1s")
+        self.server.add_device("late")
+        slow_down(self.server, store=3000)
+
+    def end(self):
+        slow_down(self.server)
+        super().end()
+
+
+class Crowded(Drill):
+    """400 descriptors, 400 peers that say nothing, and devices whose keys nobody enrolled."""
+
+    alerts = ("MusterDescriptorsLow", "MusterConnectionLimit", "MusterStrangers")
+    PEERS, STRANGERS = 400, 4
+
+    def begin(self):
+        self._sockets: list[socket.socket] = []
+        self.server.start(prefix=("prlimit", f"--nofile={self.PEERS}"))
+        self.server.create_task("private-club")
+        self._keys = [self.server.new_key(enrol=False) for _ in range(self.STRANGERS)]
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+        self.again()
+
+    def again(self):
+        for peer in self._sockets:
+            peer.close()
+        address = ("127.0.0.1", self.server.ingest_port)
+        self._sockets = [socket.create_connection(address, 10) for _ in range(self.PEERS)]
+        self.server.stop_devices()
+        for key in self._keys:
+            self.server.add_device("private-club", key)
+
+    def end(self):
+        for peer in self._sockets:
+            peer.close()
+        super().end()
+
+
+class Crashing(Drill):
+    """Killed without warning, and started again."""
+
+    alerts = ("MusterRestarting",)
+
+    def again(self):
+        self.server.child.kill()
+        self.server.start()
+
+
+class Dead(Drill):
+    """Killed, and not started again."""
+
+    alerts = ("MusterDown",)
+
+    def again(self):
+        if not self.server.child.ended():
+            self.server.child.kill()
+
+
+class FullDisk(Drill):
+    """The low water is above what the disk has."""
+
+    alerts = ("MusterDiskLow", "MusterNotReady")
+    settings = {"low_water": "1TiB"}
+
+
+class FillingDisk(Drill):
+    """Somebody else writes 40 MB a second or two; the low water is 1 GiB below."""
+
+    alerts = ("MusterDiskFillsUp",)
+    BYTES, MOST = 40_000_000, 900_000_000
+
+    def begin(self):
+        self._filler = self.server.folder / "filler"
+        self._written = 0
+        disk = os.statvfs(self.server.folder)
+        low = disk.f_bavail * disk.f_frsize - (1 << 30)
+        self.server.settings["low_water"] = f"{low // (1 << 20)}MiB"
+        self.server.start()
+        self.server.create_task("small", target_cohort=1, minimum_cohort=1)
+        self.server.add_device("small")
+
+    def again(self):
+        if self._written < self.MOST:
+            with open(self._filler, "ab") as file:
+                os.posix_fallocate(file.fileno(), self._written, self.BYTES)
+            self._written += self.BYTES
+
+    def end(self):
+        super().end()
+        self._filler.unlink(missing_ok=True)
+
+
+class BadRounds(Drill):
+    """Rounds with too few devices, one with none, and one whose clip norm is far too small."""
+
+    alerts = ("MusterRoundsAbandoned", "MusterCohortStalled", "MusterClipsEverything")
+
+    def begin(self):
+        self.server.start()
+        self.server.create_task("lonely", target_cohort=5, minimum_cohort=3, deadline="1s")
+        self.server.create_task("silent", target_cohort=5, minimum_cohort=3, deadline="0s")
+        self.server.create_task("clipped", target_cohort=2, minimum_cohort=2, rule="clipped_mean",
+                                clip_norm=1e-4)
+        for task in ("lonely", "clipped", "clipped"):
+            self.server.add_device(task)
+
+
+class Hostile(Drill):
+    """Four programs share one enrolled key, so three of four updates are a second one."""
+
+    alerts = ("MusterRefusalsHigh", "MusterPoisonSuspected")
+
+    def begin(self):
+        self.server.start()
+        self.server.create_task("attacked", target_cohort=5, minimum_cohort=1, deadline="2s")
+        self._key = self.server.new_key()
+
+    def again(self):
+        running = [device for device in self.server.devices if not device.ended()]
+        for seed in range(len(running), 4):
+            self.server.add_device("attacked", self._key, seed=len(self.server.devices) + seed + 1)
+
+
+class BrokenGpu(Drill):
+    """A CUDA plug-in that finds a GPU it cannot use."""
+
+    alerts = ("MusterGpuFallback",)
+    settings = {"backend": "auto"}
+
+    def begin(self):
+        plugin = self.server.folder / "libmuster_cuda.so"
+        compile_shared(["g++", "-std=c++20", f"-I{ROOT}"],
+                       ROOT / "monitoring/observe/broken_plugin.cc", plugin)
+        self.server.start(env={"LD_LIBRARY_PATH": str(self.server.folder)})
+
+
+DRILLS = (SlowDisk, StuckStore, Crowded, Crashing, Dead, FullDisk, FillingDisk, BadRounds, Hostile,
+          BrokenGpu)
+
+
+def compile_shared(compiler: list[str], source: pathlib.Path, target: pathlib.Path) -> None:
+    command = [*compiler, "-O1", "-shared", "-fPIC", str(source), "-o", str(target), "-ldl"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise Failure(f"cannot compile {source.name}:\n{done.stderr}")
+
+
+def faulty(server: Server, **settings: str) -> dict:
+    """Environment that puts faults.c under a server."""
+    library = server.folder / "faults.so"
+    compile_shared(["cc"], ROOT / "monitoring/observe/faults.c", library)
+    slow_down(server)
+    return {"LD_PRELOAD": str(library), "MUSTER_FAULT_FILE": str(server.folder / "faults"),
+            **settings}
+
+
+def slow_down(server: Server, spool: int = 0, store: int = 0) -> None:
+    """Milliseconds that each sync of the spool and of the control store takes longer from now on."""
+    fresh = server.folder / "faults.new"
+    fresh.write_text(f"{spool} {store}")
+    fresh.replace(server.folder / "faults")
