@@ -1,5 +1,6 @@
 """Where things lie, and the catalogue as the program prints it."""
 
+import functools
 import json
 import os
 import pathlib
@@ -32,6 +33,7 @@ def targets_of(dashboard: dict) -> list[tuple[dict, dict]]:
     return [(panel, target) for panel in panels_of(dashboard) for target in panel["targets"]]
 
 
+@functools.cache
 def rules_of(file: pathlib.Path) -> list[dict]:
     return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 

@@ -79,8 +79,8 @@ def pace(page):
     page.time("Mean time in a stage", "Stacked: the height is the mean time of a whole round. "
               "Collect should be most of it.", "s",
               [(mean(STAGE, TASK, by=("stage",)), "{{stage}}")], stack=True)
-    page.time("Server's own work, p90", "Seal, aggregate and release together hold the next round "
-              "up. Aggregate grows with cohort and model.", "s",
+    page.time("Server's own work", "Nine of ten took less. Seal, aggregate and release hold the "
+              "next round up; aggregate grows with cohort and model.", "s",
               [(quantile(0.9, STAGE, TASK, 'stage!="collect"', by=("stage",)), "{{stage}}")])
     page.stat("Abandoned", "Share of the rounds in the window that were abandoned.", "percentunit",
               [(share(rate("muster_rounds_total", TASK, 'outcome="abandoned"'),
