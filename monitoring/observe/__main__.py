@@ -8,10 +8,8 @@ import signal
 import sys
 import time
 
-from . import drill_run, panels, picture
+from . import catalogue, drill_run, fleet, panels, picture
 from .process import Failure
-from .server import Server
-from .watch import Prometheus
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = [ROOT / "monitoring/prometheus/muster.rules.yml",
@@ -21,19 +19,6 @@ SETTLE = 8  # seconds until rates have something to look back on
 
 def say(text: str) -> None:
     print(f"observe: {text}", flush=True)
-
-
-def healthy_server(folder, port, programs) -> Server:
-    server = Server("muster-0", folder, port, programs)
-    server.start()
-    server.create_task("keyboard", target_cohort=6, minimum_cohort=3, rule="trimmed_mean",
-                       byzantine_share=0.2, deadline="30s")
-    server.create_task("vision", target_cohort=5, minimum_cohort=3, rule="clipped_mean",
-                       clip_norm=0.15, deadline="30s", codec="i8s")
-    for task, count in (("keyboard", 8), ("vision", 6)):
-        for _ in range(count):
-            server.add_device(task)
-    return server
 
 
 def main() -> int:
@@ -61,23 +46,26 @@ def main() -> int:
 
 
 def observe(options, stack) -> list[str]:
-    server = healthy_server(options.out, options.port, options.programs)
-    stack.callback(server.stop)
+    healthy = fleet.start(options.out, options.port, options.programs, stack.callback)
     begin = time.time()
-    say(f"status page http://{server.address}/status")
+    for server in healthy:
+        say(f"{server.name}: http://{server.address}/status")
+    watch = drill_run.Watch(healthy, options.out, options.port + 4, options.tools, RULES)
+    stack.callback(watch.stop)
     wrong = []
     if options.drill:
-        prometheus, wrong = drill_run.run(
-            server, options.out, options.port, options.programs, options.tools, RULES,
-            options.patience, say, stack, options.only)
-    else:
-        prometheus = Prometheus(options.tools / "prometheus", options.out / "prometheus",
-                                options.port + 2, {server.name: server.address}, RULES)
-        stack.callback(prometheus.stop)
-        say(f"load for {options.seconds} s")
-    start = time.time() + SETTLE if not options.drill else begin + SETTLE
+        wrong += [f"{alert} has no drill" for alert in drill_run.undrilled(RULES)]
+        watch.add(options.programs, options.only)
+    watch.start()
+    say(f"Prometheus: {watch.prometheus.url}")
+    start = time.time() + SETTLE
+    if options.drill:
+        wrong += watch.drill(options.patience, say)
     time.sleep(max(0.0, begin + options.seconds - time.time()))
-    return wrong + judge(prometheus, options.out, start, time.time())
+    wrong += catalogue.problems(healthy, say)
+    wrong += judge(watch.prometheus, options.out, start, time.time())
+    wrong += watch.false_alarms()
+    return wrong
 
 
 def judge(prometheus, out, start, end) -> list[str]:

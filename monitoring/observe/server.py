@@ -99,6 +99,12 @@ class Server:
             device.stop()
         self.devices.clear()
 
+    def ask_to_stop(self) -> None:
+        """Before stop(), where many servers end together."""
+        for child in [*self.devices, self.child]:
+            if child is not None:
+                child.ask_to_stop()
+
     def stop(self) -> None:
         self.stop_devices()
         if self.child is not None:
