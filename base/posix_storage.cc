@@ -165,21 +165,25 @@ class PosixFile final : public File {
 
   // 0, or the error that stopped it.
   int write_direct(std::uint64_t offset, std::span<const ConstBytes> pieces) {
-    std::byte* const memory = stage();
-    std::size_t staged = 0;
-    const auto flush = [&]() -> int {
-      for (std::size_t done = 0; done < staged;) {
+    const auto write = [&](ConstBytes memory) -> int {
+      while (!memory.empty()) {
         const ::ssize_t written = retry_interrupted([&] {
-          return ::pwrite(direct_, memory + done, staged - done, static_cast<::off_t>(offset));
+          return ::pwrite(direct_, memory.data(), memory.size(), static_cast<::off_t>(offset));
         });
         if (written < 0) return errno;
         if (written == 0) return EIO;
-        done += static_cast<std::size_t>(written);
+        memory = memory.subspan(static_cast<std::size_t>(written));
         offset += static_cast<std::uint64_t>(written);
       }
-      staged = 0;
       return 0;
     };
+    const bool gathered =
+        pieces.size() == 1 &&
+        reinterpret_cast<std::uintptr_t>(pieces.front().data()) % kDirectAlignment == 0;
+    if (gathered) return write(pieces.front());
+    std::byte* const memory = stage();
+    std::size_t staged = 0;
+    const auto flush = [&] { return write({memory, std::exchange(staged, 0)}); };
     for (ConstBytes piece : pieces) {
       while (!piece.empty()) {
         const std::size_t step = std::min(piece.size(), kStageBytes - staged);

@@ -1,3 +1,5 @@
+#include "privacy/keys.h"
+
 #include <algorithm>
 #include <memory>
 #include <ostream>
@@ -95,6 +97,16 @@ Status make_key(Session& session, const std::string& prefix) {
   return Status();
 }
 
+Status make_master_secret(Session& session, const std::string& file) {
+  PosixStorage storage;
+  MUSTER_TRY(privacy::create_master_secret(storage, file));
+  session.say("keep a copy apart from the data: nothing else opens what is encrypted under it");
+  session.show({{"file", file}}, [&file](std::ostream& out) {
+    out << "wrote " << file << " (mode 0600); name it in secrets.master\n";
+  });
+  return Status();
+}
+
 Status revoke(Session& session, const std::string& text) {
   MUSTER_ASSIGN(const std::string key, parse_key(text));
   MUSTER_ASSIGN(json answer, session.admin().post("/v1/keys/revoke", {{"key", key}}));
@@ -146,6 +158,15 @@ void add_keys(CLI::App& app, Session& session) {
   auto key = std::make_shared<std::string>();
   revoke_verb.add_option("KEY", *key, "Public key (Z85)")->required()->option_text(" ");
   on_run(revoke_verb, session, [&session, key] { return revoke(session, *key); });
+
+  CLI::App& master = add_verb(keys, "master", "Make a master secret for a node (needs no server)",
+                              "muster keys master /etc/muster/master.key");
+  auto master_file = std::make_shared<std::string>();
+  master.add_option("FILE", *master_file, "Where to put it; never overwritten")
+      ->required()
+      ->option_text(" ");
+  on_run(master, session,
+         [&session, master_file] { return make_master_secret(session, *master_file); });
 
   CLI::App& list = add_verb(keys, "ls", "List enrolled and revoked keys", "muster keys ls");
   on_run(list, session, [&session] { return list_keys(session); });

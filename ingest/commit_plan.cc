@@ -17,9 +17,10 @@ Status plan_commit(std::span<const PendingRecord> records, std::uint64_t room,
   std::uint64_t total = 0;
   for (const PendingRecord& record : records) {
     const RecordHeader header = header_of(record);
-    MUSTER_CHECK(header.magic == kRecordMagic && header.version == kRecordVersion);
-    const std::size_t bytes = record_bytes(header.payload_bytes);
-    MUSTER_CHECK_OP(bytes, <=, record.slot.size());
+    MUSTER_CHECK(header.magic == kRecordMagic &&
+                 (header.version == kPlainRecord || header.version == kSealedRecord));
+    MUSTER_CHECK_OP(record_bytes(header.payload_bytes), <=, record.slot.size());
+    const std::size_t bytes = disk_bytes(header);
     if (align_up(bytes, kBlockBytes) > capacity)
       return {Code::kInvalid, "record_too_large",
               "a record of " + std::to_string(bytes) + " bytes does not fit a segment"};
@@ -38,7 +39,7 @@ Status plan_commit(std::span<const PendingRecord> records, std::uint64_t room,
     group_bytes = 0;
   };
   for (std::size_t i = 0; i < records.size(); ++i) {
-    const std::size_t bytes = record_bytes(header_of(records[i]).payload_bytes);
+    const std::size_t bytes = disk_bytes(header_of(records[i]));
     if (group.count == kMaxGroupRecords) next_group(i, false);
     if (align_up(group_bytes + bytes, kBlockBytes) > room) next_group(i, true);
     group_bytes += bytes;

@@ -54,6 +54,7 @@ Verdict Intake::State::admit(const Inquiry& inquiry, const wire::Submit& submit,
   table.admit(*update, submit.chunk, submit.checksum);
 
   RecordHeader header;
+  header.version = spec.sealed ? kSealedRecord : kPlainRecord;
   header.codec = submit.codec;
   header.log2_block = submit.log2_block;
   header.payload_bytes = submit.payload_bytes;

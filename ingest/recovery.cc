@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ingest/seal.h"
+
 namespace muster::ingest {
 namespace {
 
@@ -62,9 +64,15 @@ class Recovery {
     Segment segment;
     segment.path = path_of(segment_name(generation));
     MUSTER_ASSIGN(segment.file, storage_.open(segment.path, OpenMode::kWrite));
-    const auto visit = [&](const RecordHeader& header, RecordLocation location) {
-      segment.live[{header.task, header.round}] += record_bytes(header.payload_bytes);
-      visitor_(header, location);
+    const auto visit = [&](const RecordHeader& header, RecordLocation location,
+                           std::uint64_t salt) {
+      segment.live[{header.task, header.round}] += disk_bytes(header);
+      RecordHeader plain = header;
+      if (header.version == kSealedRecord && options_.keys != nullptr)
+        options_.keys->with(header.task, header.round, [&](RoundKey key) {
+          plain.payload_checksum = unmask_checksum(key, salt, header);
+        });
+      visitor_(plain, location);
     };
     MUSTER_ASSIGN(const SegmentScan scan, scan_segment(*segment.file, generation, visit));
     if (scan.too_new)

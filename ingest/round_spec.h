@@ -43,6 +43,7 @@ struct RoundSpec {
   std::uint32_t max_updates = 0;   ///< updates that may be admitted; the size of all tables
   Nanoseconds deadline = 0;        ///< monotonic; 0: none
   Sha256 terms{};
+  bool sealed = false;  ///< its updates lie encrypted on disk; RoundKeys has the key
   /// Buffered tasks (asynchronous rounds, FedBuff): a round is the filling of a buffer, and an
   /// update trained in one of `earlier` counts in it, at a weight the server lowers with its
   /// staleness.

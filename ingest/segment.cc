@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdio>
 
+#include "ingest/seal.h"
+
 namespace muster::ingest {
 namespace {
 
@@ -70,7 +72,7 @@ void judge_header(ConstBytes block, std::uint64_t generation, SegmentScan& scan)
       scan.header.magic == kSegmentMagic &&
       scan.header.checksum == checksum_above(scan.header, offsetof(SegmentHeader, checksum), 0);
   scan.too_new = ours && scan.header.version > kSegmentVersion;
-  scan.header_sound = ours && scan.header.version == kSegmentVersion &&
+  scan.header_sound = ours && scan.header.version >= kOldestSegmentVersion && !scan.too_new &&
                       scan.header.generation == generation &&
                       all_zero(block.subspan(sizeof scan.header));
 }
@@ -80,7 +82,7 @@ void judge_header(ConstBytes block, std::uint64_t generation, SegmentScan& scan)
 std::optional<SegmentFooter> read_footer(ConstBytes block, const SegmentHeader& header) {
   if (block.size() < kBlockBytes) return std::nullopt;
   const auto footer = load<SegmentFooter>(block);
-  if (footer.magic != kFooterMagic || footer.version != kSegmentVersion ||
+  if (footer.magic != kFooterMagic || footer.version != header.version ||
       footer.generation != header.generation ||
       footer.checksum != checksum_above(footer, offsetof(SegmentFooter, checksum), header.salt) ||
       !all_zero(block.subspan(sizeof footer)))
@@ -93,17 +95,17 @@ class Scanner {
  public:
   Scanner(Window& window, SegmentScan& scan) : window_(window), scan_(scan) {}
 
-  Status walk(const Spool::Visitor& visitor) {
+  Status walk(const RecordVisitor& visitor) {
     while (true) {
       MUSTER_ASSIGN(const auto header, next_record());
       if (!header) break;
       if (header->group_index == 0) scan_.last_group = scan_.end.offset;
-      visitor(*header, {scan_.header.generation, scan_.end.offset});
+      visitor(*header, {scan_.header.generation, scan_.end.offset}, scan_.header.salt);
       previous_ = *header;
       scan_.end.offset = extent_end(*header, scan_.end.offset);
       scan_.end.records += 1;
       scan_.end.chain = chain(scan_.end.chain, *header, scan_.header.salt);
-      scan_.record_bytes += record_bytes(header->payload_bytes);
+      scan_.record_bytes += disk_bytes(*header);
     }
     MUSTER_TRY(look_for_footer());
     return scan_.closed ? Status() : look_beyond();
@@ -207,6 +209,7 @@ Block header_block(const SegmentHeader& header) {
 
 Block footer_block(const SegmentHeader& header, const SegmentEnd& end) {
   SegmentFooter footer;
+  footer.version = header.version;
   footer.generation = header.generation;
   footer.records = end.records;
   footer.chain = end.chain;
@@ -215,20 +218,24 @@ Block footer_block(const SegmentHeader& header, const SegmentEnd& end) {
 }
 
 bool record_header_sound(const RecordHeader& header, std::uint64_t generation, std::uint64_t salt) {
-  return header.magic == kRecordMagic && header.version == kRecordVersion &&
+  return header.magic == kRecordMagic &&
+         (header.version == kPlainRecord || header.version == kSealedRecord) &&
          header.segment == generation && header.header_checksum == header_checksum(header, salt);
 }
 
 bool record_contents_sound(ConstBytes record) {
   const auto header = load<RecordHeader>(record);
+  const ConstBytes payload = record.subspan(kRecordHeaderBytes, header.payload_bytes);
   const std::size_t end = kRecordHeaderBytes + header.payload_bytes;
-  return checksum(record.subspan(kRecordHeaderBytes, header.payload_bytes)) ==
-             header.payload_checksum &&
-         all_zero(record.subspan(end));
+  if (header.version == kPlainRecord)
+    return checksum(payload) == header.payload_checksum && all_zero(record.subspan(end));
+  const auto trailer = load<SealTrailer>(record, end);
+  return seal_checksum(header, payload, trailer.tag) == trailer.checksum &&
+         all_zero(record.subspan(end + sizeof trailer));
 }
 
 Result<SegmentScan> scan_segment(File& file, std::uint64_t generation,
-                                 const Spool::Visitor& visitor) {
+                                 const RecordVisitor& visitor) {
   MUSTER_ASSIGN(const std::uint64_t file_bytes, file.size());
   Window window(file, file_bytes);
   SegmentScan scan;

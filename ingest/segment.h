@@ -18,7 +18,9 @@ namespace muster::ingest {
 
 inline constexpr std::uint32_t kSegmentMagic = 0x4753534d;  // "MSSG"
 inline constexpr std::uint32_t kFooterMagic = 0x5446534d;   // "MSFT"
-inline constexpr std::uint32_t kSegmentVersion = 1;
+/// Since version 2 a segment may hold sealed records. Both are read.
+inline constexpr std::uint32_t kSegmentVersion = 2;
+inline constexpr std::uint32_t kOldestSegmentVersion = 1;
 
 /// Header, groups and footer each start on a block of their own: no write touches a page or a
 /// sector that an earlier sync made durable, and none needs a page to be read first.
@@ -42,7 +44,7 @@ static_assert(sizeof(SegmentHeader) == 64 && std::is_trivially_copyable_v<Segmen
 /// block.
 struct SegmentFooter {
   std::uint32_t magic = kFooterMagic;
-  std::uint32_t version = kSegmentVersion;
+  std::uint32_t version = kSegmentVersion;  ///< of the segment's header
   std::uint64_t generation = 0;
   std::uint64_t records = 0;
   std::uint64_t reserved = 0;
@@ -60,7 +62,7 @@ constexpr std::uint64_t segment_capacity(std::uint64_t segment_bytes) {
 }
 /// Where the record (and padding) that begins at `offset` ends: the last of a group at a block.
 constexpr std::uint64_t extent_end(const RecordHeader& header, std::uint64_t offset) {
-  const std::uint64_t end = offset + record_bytes(header.payload_bytes);
+  const std::uint64_t end = offset + disk_bytes(header);
   return header.group_index + 1 == header.group_size ? align_up(end, kBlockBytes) : end;
 }
 
@@ -87,8 +89,8 @@ Block footer_block(const SegmentHeader& header, const SegmentEnd& end);
 
 /// Checksum, magic, version, generation; the padding is not in `header`.
 bool record_header_sound(const RecordHeader& header, std::uint64_t generation, std::uint64_t salt);
-/// The payload's checksum and the zeros behind it. `record` begins with a sound header and holds
-/// the whole record, or its whole extent.
+/// The checksum of what follows the header, and the zeros behind it. Needs no key. `record` begins
+/// with a sound header and holds the whole record, or its whole extent.
 bool record_contents_sound(ConstBytes record);
 
 /// What reading a segment from its first to its last sound byte showed.
@@ -106,9 +108,12 @@ struct SegmentScan {
   std::uint64_t beyond = 0;  ///< end of what can be recognised behind end.offset; 0: nothing
 };
 
+/// A sound record as it lies on disk, and the salt of its segment.
+using RecordVisitor = std::function<void(const RecordHeader&, RecordLocation, std::uint64_t salt)>;
+
 /// Calls `visitor` for every sound record in order. An error is one of reading only.
 Result<SegmentScan> scan_segment(File& file, std::uint64_t generation,
-                                 const Spool::Visitor& visitor);
+                                 const RecordVisitor& visitor);
 
 /// A segment in use.
 struct Segment {

@@ -1,15 +1,18 @@
 #include "ingest/spool.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <map>
 #include <mutex>
-#include <random>
 #include <utility>
 
 #include "base/clock.h"
 #include "ingest/commit_plan.h"
+#include "ingest/group_stage.h"
+#include "ingest/keys.h"
 #include "ingest/recovery.h"
+#include "ingest/seal.h"
 #include "ingest/segment.h"
 
 namespace muster::ingest {
@@ -22,10 +25,7 @@ constexpr std::uint32_t kSpaceInterval = 16;
 
 constexpr std::uint64_t kMinSegmentBytes = 4 * kBlockBytes;
 
-std::uint64_t random_salt() {
-  std::random_device source;
-  return (std::uint64_t{source()} << 32) | source();
-}
+std::uint64_t random_salt() { return load<std::uint64_t>(random_secret()); }
 
 double seconds(Nanoseconds from, Nanoseconds to) {
   return static_cast<double>(to - from) / static_cast<double>(kSecond);
@@ -118,6 +118,7 @@ class SegmentedSpool final : public Spool {
       return record_corrupt(location, "has a bad header");
     if (record_bytes(header.payload_bytes) != target.size())
       return record_corrupt(location, "has another length");
+    if (header.version == kSealedRecord) return open_sealed(*file, salt, location, header, target);
     if (!record_contents_sound(target)) return record_corrupt(location, "has a bad payload");
     return {};
   }
@@ -166,6 +167,38 @@ class SegmentedSpool final : public Spool {
   }
   std::string path_of(std::string_view name) const {
     return std::string(options_.directory).append("/").append(name);
+  }
+
+  /// The rest of read(): `target` holds what lies on disk, but for the end of the trailer.
+  Status open_sealed(File& file, std::uint64_t salt, RecordLocation location,
+                     const RecordHeader& header, MutableBytes target) const {
+    const std::size_t trailer_begin = kRecordHeaderBytes + header.payload_bytes;
+    std::array<std::byte, kSealTrailerBytes + 2 * kRecordAlignment> end;
+    const MutableBytes tail = MutableBytes(end).first(disk_bytes(header) - trailer_begin);
+    MUSTER_ASSIGN(const std::size_t filled, file.read_at(location.offset + trailer_begin, tail));
+    if (filled < tail.size()) return record_corrupt(location, "is cut off");
+    const auto trailer = load<SealTrailer>(tail);
+    const MutableBytes payload = target.subspan(kRecordHeaderBytes, header.payload_bytes);
+    if (seal_checksum(header, payload, trailer.tag) != trailer.checksum ||
+        std::ranges::any_of(tail.subspan(sizeof trailer),
+                            [](std::byte b) { return b != std::byte{0}; }))
+      return record_corrupt(location, "has a bad payload");
+    bool opened = false;
+    RecordHeader plain = header;
+    const bool known = options_.keys != nullptr &&
+                       options_.keys->with(header.task, header.round, [&](RoundKey key) {
+                         opened = open_payload(key, salt, header, trailer.tag, payload);
+                         plain.payload_checksum = unmask_checksum(key, salt, header);
+                       });
+    if (!known)
+      return {Code::kCorrupt, "round_key_missing",
+              "the record at byte " + std::to_string(location.offset) + " of " +
+                  segment_name(location.segment) +
+                  " is encrypted, and the key of its round is not here"};
+    if (!opened) return record_corrupt(location, "does not open under the key of its round");
+    store(target, 0, plain);
+    std::ranges::fill(target.subspan(trailer_begin), std::byte{0});
+    return {};
   }
 
   /// Bytes for records behind the end of an open segment.
@@ -257,7 +290,11 @@ class SegmentedSpool final : public Spool {
   Status append(std::span<PendingRecord> records) {
     Segment& segment = *open_;
     SegmentEnd end = segment.end;
+    const bool sealed = std::ranges::any_of(records, [](const PendingRecord& record) {
+      return header_of(record).version == kSealedRecord;
+    });
     pieces_.clear();
+    stage_.begin(*segment.file, segment.end.offset);
     for (std::size_t i = 0; i < records.size(); ++i) {
       PendingRecord& record = records[i];
       RecordHeader header = header_of(record);
@@ -266,21 +303,31 @@ class SegmentedSpool final : public Spool {
       header.group_index = static_cast<std::uint16_t>(i);
       header.group_size = static_cast<std::uint16_t>(records.size());
       header.header_checksum = header_checksum(header, segment.header.salt);
-      store(record.slot, 0, header);
       const std::size_t bytes = record_bytes(header.payload_bytes);
       const std::size_t padding_begin = kRecordHeaderBytes + header.payload_bytes;
       std::ranges::fill(record.slot.subspan(padding_begin, bytes - padding_begin), std::byte{0});
       record.location = {segment.header.generation, end.offset};
-
-      pieces_.push_back(record.slot.first(bytes));
       const std::size_t extent = extent_end(header, end.offset) - end.offset;
-      if (extent > bytes) pieces_.push_back(ConstBytes(kZeroBlock).first(extent - bytes));
+      if (header.version == kSealedRecord) {
+        if (Status status = stage_sealed(record, header, extent); !status.ok())
+          return fault(std::move(status));
+      }
+      store(record.slot, 0, header);
+      if (!sealed) {
+        pieces_.push_back(record.slot.first(bytes));
+        if (extent > bytes) pieces_.push_back(ConstBytes(kZeroBlock).first(extent - bytes));
+      } else if (header.version == kPlainRecord) {
+        auto target = stage_.next(extent);
+        if (!target.ok()) return fault(std::move(target).status());
+        std::ranges::copy(record.slot.first(bytes), target->begin());
+        std::ranges::fill(target->subspan(bytes), std::byte{0});
+      }
       end.offset += extent;
       end.records += 1;
       end.chain = chain(end.chain, header, segment.header.salt);
     }
-    if (Status status = segment.file->write_at(segment.end.offset, pieces_); !status.ok())
-      return fault(std::move(status));
+    Status written = sealed ? stage_.finish() : segment.file->write_at(segment.end.offset, pieces_);
+    if (!written.ok()) return fault(std::move(written));
     MUSTER_TRY(sync(*segment.file));
     stats_.append_bytes.add(end.offset - segment.end.offset);
     segment.end = end;
@@ -288,8 +335,25 @@ class SegmentedSpool final : public Spool {
     return {};
   }
 
+  /// Encrypts the record straight into what will be written.
+  Status stage_sealed(const PendingRecord& record, RecordHeader& header, std::size_t extent) {
+    MUSTER_ASSIGN(const MutableBytes target, stage_.next(extent));
+    const ConstBytes payload = record.slot.subspan(kRecordHeaderBytes, header.payload_bytes);
+    const std::uint64_t salt = open_->header.salt;
+    const bool known = options_.keys != nullptr &&
+                       options_.keys->with(header.task, header.round, [&](RoundKey key) {
+                         seal_record(key, salt, header, payload, target);
+                       });
+    // Never written plain instead: the process ends, and nothing of this was acknowledged.
+    if (!known)
+      return {Code::kInternal, "round_key_missing",
+              "round " + std::to_string(header.round) + " of task " + std::to_string(header.task) +
+                  " is to be encrypted, and its key is not here"};
+    return {};
+  }
+
   void count_live(Segment& segment, const RecordHeader& header) {
-    const std::size_t bytes = record_bytes(header.payload_bytes);
+    const std::size_t bytes = disk_bytes(header);
     segment.live[{header.task, header.round}] += bytes;
     live_bytes_ += bytes;
   }
@@ -360,6 +424,7 @@ class SegmentedSpool final : public Spool {
 
   std::vector<CommitGroup> groups_;  // of the commit under way; kept for their memory
   std::vector<ConstBytes> pieces_;
+  GroupStage stage_;  // of groups with sealed records
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "base/stats.h"
 #include "base/storage.h"
 #include "ingest/record.h"
+#include "ingest/round_keys.h"
 
 namespace muster::ingest {
 
@@ -23,7 +24,8 @@ struct RecordLocation {
 
 /// A record to be appended: a slot whose first kRecordHeaderBytes hold a filled RecordHeader (but
 /// for segment, sequence and header_checksum) and whose payload follows. commit() completes the
-/// header, zeroes the padding and sets `location`.
+/// header, zeroes the padding and sets `location`. The payload of a sealed record stays plain here;
+/// it is encrypted on its way to the disk.
 struct PendingRecord {
   MutableBytes slot;
   RecordLocation location;
@@ -38,6 +40,8 @@ struct SpoolOptions {
   /// Start although a segment is corrupt: it is kept in quarantine/, its sound records before the
   /// damage are recovered, the rest is lost. Otherwise open() fails with "spool_corrupt".
   bool accept_quarantine = false;
+  /// Of the rounds whose records are sealed; outlives the spool. Null: there are none.
+  const RoundKeys* keys = nullptr;
 };
 
 struct RecoveryReport {
@@ -52,7 +56,8 @@ struct RecoveryReport {
 /// any.
 class Spool {
  public:
-  /// Called once per sound record, in the order they were written.
+  /// Called once per sound record, in the order they were written. The payload_checksum of a sealed
+  /// record whose key is not known stays masked.
   using Visitor = std::function<void(const RecordHeader&, RecordLocation)>;
 
   /// Takes the directory's lock, scans every segment and reports its records. Ends an open tail at
@@ -68,8 +73,10 @@ class Spool {
   /// not a fault: the caller may try again.
   virtual Status commit(std::span<PendingRecord> records) = 0;
 
-  /// Reads a record back into `target` (as long as record_bytes of it says) and verifies both
-  /// checksums and that the header is the one expected: kCorrupt / "record_corrupt" otherwise.
+  /// Reads a record back into `target` (as long as record_bytes of it says), as it was in its slot
+  /// after commit(), and verifies checksums, authenticity and that the header is the one expected:
+  /// kCorrupt / "record_corrupt" otherwise. "round_key_missing" for a sealed record whose key is
+  /// not known: its round was shredded.
   virtual Status read(RecordLocation location, MutableBytes target) const = 0;
 
   /// The records of this round are not needed any more; segments without a live round are recycled.

@@ -44,6 +44,16 @@ void read_spool(Document& document, const toml::table& table, decltype(Config::s
   section.bytes("segment", spool.segment_bytes, 4 * kMiB, 16 * kGiB);
   section.bytes("low_water", spool.low_water_bytes, 0, kTiB);
   section.flag("accept_quarantine", spool.accept_quarantine);
+  section.choice("encrypt", spool.encrypt, {"all", "private"});
+  section.finish();
+}
+
+void read_secrets(Document& document, const toml::table& table,
+                  decltype(Config::secrets)& secrets) {
+  Section section(document, table, "secrets");
+  section.texts("master", secrets.master);
+  for (const std::string& path : secrets.master)
+    if (path.empty()) section.problem("master", "an empty path names no file");
   section.finish();
 }
 
@@ -97,6 +107,7 @@ Config read_config(Document& document) {
   top.duration("drain_grace", config.drain_grace, 0, 3600 * kSecond);
   read_ingest(document, top.table("ingest"), config.ingest);
   read_spool(document, top.table("spool"), config.spool);
+  read_secrets(document, top.table("secrets"), config.secrets);
   read_backend(document, top.table("backend"), config.backend);
   read_edges(document, top, config);
   read_tasks(document, top, config);
@@ -116,8 +127,8 @@ Result<Config> parse_config(std::string_view text, std::string_view file) {
 std::vector<std::string> config_keys() {
   Document document("[[task]]", "");
   read_config(document);
-  const std::set<std::string_view> tables = {"ingest", "spool", "backend", "monitoring",
-                                             "admin",  "log",   "task"};
+  const std::set<std::string_view> tables = {"ingest",     "spool", "secrets", "backend",
+                                             "monitoring", "admin", "log",     "task"};
   std::vector<std::string> keys = document.known();
   std::erase_if(keys, [&](const std::string& key) { return tables.contains(key); });
   return keys;

@@ -74,7 +74,13 @@ struct Config {
     std::uint64_t segment_bytes = std::uint64_t{256} << 20;
     std::uint64_t low_water_bytes = std::uint64_t{512} << 20;
     bool accept_quarantine = false;
+    std::string encrypt = "all";  ///< rounds whose updates lie encrypted: "all" or "private"
   } spool;
+  struct {
+    /// Files of master secrets, the one in use first; "credential:NAME" is one that systemd hands
+    /// in. Empty: <data_dir>/master.key, made at the first start.
+    std::vector<std::string> master;
+  } secrets;
   struct {
     std::string kind = "auto";
     std::uint32_t threads = 0;       ///< 0: one per core

@@ -6,7 +6,7 @@
 namespace muster::server {
 namespace {
 
-constexpr std::uint64_t kSchemaVersion = 1;
+constexpr std::uint64_t kSchemaVersion = 2;
 
 constexpr char kSchema[] = R"(
 CREATE TABLE node (
@@ -58,8 +58,20 @@ CREATE TABLE model (
   PRIMARY KEY (task, version)
 ) STRICT, WITHOUT ROWID;
 PRAGMA application_id = 0x4d555354;
-PRAGMA user_version = 1;
 )";
+
+// Schema 2: keys of rounds.
+constexpr char kKeySchema[] = R"(
+CREATE TABLE wrapped_key (
+  task INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  purpose INTEGER NOT NULL CHECK (purpose >= 0),
+  wrapped BLOB NOT NULL CHECK (length(wrapped) = 72),
+  PRIMARY KEY (task, number, purpose)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 2;
+)";
+static_assert(privacy::kWrappedBytes == 72);
 
 Result<ModelRow> read_model(Statement& statement, TaskId task) {
   ModelRow row;
@@ -90,6 +102,8 @@ Status SqliteControlStore::start() {
                 std::to_string(kSchemaVersion) + ")"};
   MUSTER_TRY(database_->check());
   if (version == 0) MUSTER_TRY(create_tables());
+  if (version == 1)
+    MUSTER_TRY(database_->transaction([&] { return database_->execute(kKeySchema); }));
   return load_node();
 }
 
@@ -100,6 +114,7 @@ Status SqliteControlStore::create_tables() {
   const ingest::KeyPair pair = ingest::new_key_pair();
   return database_->transaction([&]() -> Status {
     MUSTER_TRY(database_->execute(kSchema));
+    MUSTER_TRY(database_->execute(kKeySchema));
     return Statement(*database_, "INSERT INTO node VALUES (1, ?, ?, ?)")
         .bind(ConstBytes(secret))
         .bind(ConstBytes(pair.public_key))
@@ -265,6 +280,37 @@ Result<std::vector<ModelRow>> SqliteControlStore::models(TaskId task) {
     MUSTER_ASSIGN(ModelRow row, read_model(statement, task));
     rows.push_back(std::move(row));
   }
+}
+
+Result<std::vector<WrappedKey>> SqliteControlStore::wrapped_keys() {
+  Statement statement(*database_, "SELECT task, number, purpose, wrapped FROM wrapped_key");
+  std::vector<WrappedKey> keys;
+  while (true) {
+    MUSTER_ASSIGN(const bool found, statement.step());
+    if (!found) return keys;
+    WrappedKey& key = keys.emplace_back();
+    key.task = static_cast<TaskId>(statement.whole(0));
+    key.round = statement.whole(1);
+    key.purpose = static_cast<KeyPurpose>(statement.whole(2));
+    statement.fixed(3, key.wrapped);
+    MUSTER_TRY(statement.sound());
+  }
+}
+
+Status SqliteControlStore::put_wrapped_key(const WrappedKey& key) {
+  return Statement(*database_, "INSERT OR REPLACE INTO wrapped_key VALUES (?, ?, ?, ?)")
+      .bind(std::uint64_t{key.task})
+      .bind(key.round)
+      .bind(std::uint64_t{static_cast<std::uint8_t>(key.purpose)})
+      .bind(ConstBytes(key.wrapped))
+      .run();
+}
+
+Status SqliteControlStore::put_wrapped_keys(const std::vector<WrappedKey>& keys) {
+  return database_->transaction([&]() -> Status {
+    for (const WrappedKey& key : keys) MUSTER_TRY(put_wrapped_key(key));
+    return {};
+  });
 }
 
 }  // namespace muster::server

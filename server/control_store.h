@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/storage.h"
 #include "ingest/keys.h"
+#include "privacy/master.h"
 #include "wire/ids.h"
 
 namespace muster::server {
@@ -44,6 +45,22 @@ struct RoundRow {
   Sha256 model_hash{};             ///< SHA-256 of the released file; from kAggregated on
   std::string record;              ///< JSON: cohort, n, f, divisor, chosen, times
   std::int64_t opened_ms = 0, closed_ms = 0;
+  /// Wrapped key of the round's updates on disk. Given to open_round(), which stores it in the same
+  /// step; read back by wrapped_keys() only. Gone with the round secret.
+  std::optional<privacy::WrappedBytes> spool_key;
+};
+
+enum class KeyPurpose : std::uint8_t {
+  kMasterCheck = 0,  ///< opens under the right master secret; task and round are 0
+  kSpool = 1,        ///< of a round's records in the spool
+  kNoise = 2,        ///< of a private round's noise
+};
+/// A key under the node's master secret.
+struct WrappedKey {
+  TaskId task = 0;
+  RoundNumber round = 0;
+  KeyPurpose purpose = KeyPurpose::kMasterCheck;
+  privacy::WrappedBytes wrapped{};
 };
 
 struct ModelRow {
@@ -95,12 +112,17 @@ class ControlStore {
                                  const std::string& record) = 0;
   /// Round released and model version indexed, in one transaction.
   virtual Status release_round(TaskId task, RoundNumber round, const ModelRow& model) = 0;
-  virtual Status shred_round(TaskId task, RoundNumber round) = 0;  ///< secret wiped, ids kept
+  /// Secret and spool key wiped, ids kept.
+  virtual Status shred_round(TaskId task, RoundNumber round) = 0;
   virtual Status abandon_round(TaskId task, RoundNumber round, const std::string& record) = 0;
 
   virtual Status add_model(const ModelRow& model) = 0;
   virtual Status remove_model(TaskId task, ModelVersion version) = 0;
   virtual Result<std::vector<ModelRow>> models(TaskId task) = 0;  ///< ascending version
+
+  virtual Result<std::vector<WrappedKey>> wrapped_keys() = 0;
+  /// Adds or replaces all of them, in one step.
+  virtual Status put_wrapped_keys(const std::vector<WrappedKey>& keys) = 0;
 };
 
 }  // namespace muster::server

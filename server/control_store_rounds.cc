@@ -124,6 +124,8 @@ Status SqliteControlStore::open_round(const RoundRow& row) {
     MUSTER_ASSIGN(const bool exists, task.bind(std::uint64_t{row.task}).step());
     if (!exists)
       return {Code::kNotFound, "task_unknown", "there is no task " + std::to_string(row.task)};
+    if (row.spool_key)
+      MUSTER_TRY(put_wrapped_key({row.task, row.round, KeyPurpose::kSpool, *row.spool_key}));
     return Statement(*database_, "INSERT INTO round VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(std::uint64_t{row.task})
         .bind(row.round)
@@ -229,17 +231,25 @@ Status SqliteControlStore::release_round(TaskId task, RoundNumber round, const M
       });
 }
 
+Status SqliteControlStore::wipe_secrets(TaskId task, RoundNumber number) {
+  MUSTER_TRY(
+      Statement(*database_, "DELETE FROM wrapped_key WHERE task = ? AND number = ? AND purpose = ?")
+          .bind(std::uint64_t{task})
+          .bind(number)
+          .bind(std::uint64_t{static_cast<std::uint8_t>(KeyPurpose::kSpool)})
+          .run());
+  return Statement(*database_,
+                   "UPDATE round SET secret = zeroblob(32) WHERE task = ? AND number = ?")
+      .bind(std::uint64_t{task})
+      .bind(number)
+      .run();
+}
+
 Status SqliteControlStore::shred_round(TaskId task, RoundNumber round) {
   return step(
       task, round, {RoundState::kReleased}, RoundState::kShredded,
       [](const RoundRow&) -> Result<bool> { return true; },
-      [&](const RoundRow&) {
-        return Statement(*database_,
-                         "UPDATE round SET secret = zeroblob(32) WHERE task = ? AND number = ?")
-            .bind(std::uint64_t{task})
-            .bind(round)
-            .run();
-      });
+      [&](const RoundRow&) { return wipe_secrets(task, round); });
 }
 
 Status SqliteControlStore::abandon_round(TaskId task, RoundNumber round,
@@ -247,10 +257,9 @@ Status SqliteControlStore::abandon_round(TaskId task, RoundNumber round,
   return step(
       task, round, {RoundState::kOpen, RoundState::kSealed}, RoundState::kAbandoned,
       [&](const RoundRow& row) -> Result<bool> { return row.record == record; },
-      [&](const RoundRow&) {
-        return Statement(*database_,
-                         "UPDATE round SET secret = zeroblob(32), record = ? "
-                         "WHERE task = ? AND number = ?")
+      [&](const RoundRow&) -> Status {
+        MUSTER_TRY(wipe_secrets(task, round));
+        return Statement(*database_, "UPDATE round SET record = ? WHERE task = ? AND number = ?")
             .bind(record)
             .bind(std::uint64_t{task})
             .bind(round)

@@ -47,6 +47,9 @@ class SqliteControlStore final : public ControlStore {
   Status remove_model(TaskId task, ModelVersion version) override;
   Result<std::vector<ModelRow>> models(TaskId task) override;
 
+  Result<std::vector<WrappedKey>> wrapped_keys() override;
+  Status put_wrapped_keys(const std::vector<WrappedKey>& keys) override;
+
  private:
   Status create_tables();
   Status load_node();
@@ -54,6 +57,9 @@ class SqliteControlStore final : public ControlStore {
   // The following run inside a transaction of the caller.
   Status insert_key(Statement& find, Statement& insert, const KeyRow& key);
   Status insert_model(const ModelRow& model);
+  Status put_wrapped_key(const WrappedKey& key);
+  /// Of the spool and the secret: what a round's updates need to be read.
+  Status wipe_secrets(TaskId task, RoundNumber number);
   Result<std::optional<ModelRow>> find_model(TaskId task, ModelVersion version);
   /// Without sealed ids.
   Result<std::optional<RoundRow>> find_round(TaskId task, RoundNumber number);

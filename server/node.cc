@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "server/secrets.h"
 
 namespace muster::server {
 namespace {
@@ -44,6 +45,8 @@ Status Node::open() {
   MUSTER_TRY(storage_.make_directory(config_.data_dir));
   MUSTER_ASSIGN(lock_, storage_.lock(config_.data_dir + "/lock"));
   MUSTER_ASSIGN(control_, ControlStore::open(storage_, config_.data_dir + "/control.db"));
+  MUSTER_ASSIGN(masters_, open_master_keys(storage_, config_, *control_));
+  MUSTER_TRY(load_round_keys(*masters_, *control_, round_keys_));
   models_ = std::make_unique<ModelStore>(storage_, config_.data_dir);
 
   MUSTER_ASSIGN(const auto known, control_->tasks());
@@ -107,6 +110,7 @@ Status Node::open_ingest(RecoveredRounds& recovered) {
   spool.segment_bytes = config_.spool.segment_bytes;
   spool.low_water_bytes = config_.spool.low_water_bytes;
   spool.accept_quarantine = config_.spool.accept_quarantine;
+  spool.keys = &round_keys_;
   MUSTER_TRY(storage_.make_directory(spool.directory));
   MUSTER_ASSIGN(spool_, ingest::Spool::open(
                             storage_, spool, stats_,
@@ -140,9 +144,10 @@ Status Node::open_ingest(RecoveredRounds& recovered) {
                                          faulted_ = true;
                                        }));
   facts_.endpoints = service_->endpoints();
-  engine_ = std::make_unique<Engine>(TaskParts{storage_, *control_, *models_, *backend_, *spool_,
-                                               *slots_, *service_, clock_, stats_},
-                                     *arrivals_, keys_, config_);
+  engine_ = std::make_unique<Engine>(
+      TaskParts{storage_, *control_, *models_, *backend_, *spool_, *slots_, *service_, clock_,
+                stats_, *masters_, round_keys_, config_.spool.encrypt == "all"},
+      *arrivals_, keys_, config_);
   MUSTER_TRY(engine_->start(std::move(recovered)));
   service_->serve();
   return {};

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "server/admin.h"
@@ -45,6 +46,8 @@ class Node {
   std::atomic<bool> faulted_{false};
   std::unique_ptr<File> lock_;
   std::unique_ptr<ControlStore> control_;
+  std::optional<privacy::MasterKeys> masters_;
+  ingest::RoundKeys round_keys_;
   std::unique_ptr<ModelStore> models_;
   std::unique_ptr<kernels::Backend> backend_;
   kernels::Buffer slab_;

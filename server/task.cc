@@ -164,6 +164,7 @@ ingest::RoundSpec Task::spec() const {
   spec.max_updates = plan_.request.max_updates;
   spec.deadline = policy().deadline;
   spec.terms = terms_hash_;
+  spec.sealed = parts_.round_keys.has(row_.id, round_row_.round);
   spec.buffered = config_.buffered;
   spec.earlier = earlier_;
   return spec;

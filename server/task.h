@@ -29,6 +29,10 @@ struct TaskParts {
   ingest::Service& ingest;
   const Clock& clock;
   Stats& stats;
+  /// Keys of rounds: what wraps them, those in use, and whether every round has one.
+  const privacy::MasterKeys& masters;
+  ingest::RoundKeys& round_keys;
+  bool encrypt_all = true;
 };
 
 /// A durable record found at start.
@@ -110,6 +114,8 @@ class Task {
   /// Rounds before the present one whose sealed ids ingest knows.
   RoundNumber remembered_rounds() const;
   ingest::RoundSpec spec() const;
+  /// Whether the updates of the next round are to lie encrypted on disk.
+  bool encrypts() const { return parts_.encrypt_all; }
   std::uint64_t codec_seed() const;
   RoundPolicy policy() const;
   void show_state();

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "server/secrets.h"
 #include "server/task.h"
 #include "server/task_metrics.h"
 
@@ -89,6 +90,10 @@ Status Task::open_next() {
   row.model_version = version_;
   row.secret = ingest::random_secret();
   row.opened_ms = parts_.clock.wall_ms();
+  if (encrypts()) {
+    MUSTER_ASSIGN(row.spool_key,
+                  new_round_key(parts_.masters, row.task, row.round, parts_.round_keys));
+  }
   MUSTER_TRY(parts_.control.open_round(row));
   return open(std::move(row), {});
 }
@@ -334,6 +339,8 @@ Status Task::finish_round(std::string_view outcome) {
     parts_.ingest.remember_sealed(row_.id, row_.name, round_row_.round, round_row_.sealed);
   if (round_row_.round > remembered_rounds())
     parts_.ingest.forget_round(row_.id, round_row_.round - remembered_rounds());
+  // The control store has wiped its copy: from here on nothing opens what the spool still holds.
+  parts_.round_keys.forget(row_.id, round_row_.round);
   parts_.ingest.release_round(row_.id, round_row_.round);
   MUSTER_TRY(adopt_import());
   return open_next();

@@ -207,6 +207,18 @@ TEST_F(CliTest, KeysNewWritesFilesThatOnlyTheOwnerReads) {
   EXPECT_EQ(read_key_file(file("phone.key"))->secret_key, identity->secret_key);
 }
 
+TEST_F(CliTest, KeysMasterMakesASecretForItsOwnerAloneAndNeverTwice) {
+  const Ran made = muster_bare({"keys", "master", file("master.key")});
+  EXPECT_EQ(made.code, 0) << made.err;
+  struct stat found {};
+  ASSERT_EQ(::stat(file("master.key").c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0600U);
+  EXPECT_EQ(read(file("master.key")).size(), 65u);
+  const Ran again = muster_bare({"keys", "master", file("master.key")});
+  EXPECT_NE(again.code, 0);
+  EXPECT_THAT(again.err, HasSubstr("master_secret_exists"));
+}
+
 TEST_F(CliTest, KeysNewPrintsAPairThatIsAKeyFile) {
   const Ran text = muster_bare({"keys", "new"});
   EXPECT_TRUE(read_key_file(write("printed.key", text.out)).ok()) << text.out;

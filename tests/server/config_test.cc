@@ -60,6 +60,7 @@ TEST(Config, TheExampleParses) {
   EXPECT_EQ(config->ingest.commit_bytes, defaults.ingest.commit_bytes);
   EXPECT_EQ(config->spool.segment_bytes, defaults.spool.segment_bytes);
   EXPECT_EQ(config->spool.low_water_bytes, defaults.spool.low_water_bytes);
+  EXPECT_EQ(config->spool.encrypt, defaults.spool.encrypt);
   EXPECT_EQ(config->backend.kind, defaults.backend.kind);
   EXPECT_EQ(config->backend.cpu_level, defaults.backend.cpu_level);
   EXPECT_EQ(config->backend.memory_bytes, defaults.backend.memory_bytes);

@@ -36,6 +36,7 @@ RoundRow test_round(TaskId task, RoundNumber number) {
   row.model_version = number - 1;
   row.secret.fill(static_cast<std::byte>(0x40 + number));
   row.opened_ms = 1000 + static_cast<std::int64_t>(number);
+  row.spool_key.emplace().fill(static_cast<std::byte>(0x50 + number));
   return row;
 }
 
@@ -84,6 +85,10 @@ std::vector<LifecycleStep> lifecycle() {
   add("open for nothing", [](ControlStore& store) { return store.open_round(test_round(2, 1)); });
   add("abandon", [](ControlStore& store) { return store.abandon_round(2, 1, R"({"cohort":0})"); });
   add("remove model", [](ControlStore& store) { return store.remove_model(1, 1); });
+  add("wrap anew", [](ControlStore& store) {
+    return store.put_wrapped_keys(
+        {{0, 0, KeyPurpose::kMasterCheck, {}}, {1, 2, KeyPurpose::kNoise, {}}});
+  });
   add("revoke", [](ControlStore& store) { return store.revoke(test_key(1)); });
   return steps;
 }
@@ -113,6 +118,11 @@ std::string show(ControlStore& store) {
       out << "model " << model.version << ' ' << model.file << ' ' << ingest::hex(model.hash) << ' '
           << model.created_ms << '\n';
   }
+  const auto wrapped = store.wrapped_keys();
+  if (!wrapped.ok()) return wrapped.status().to_string();
+  for (const WrappedKey& key : *wrapped)
+    out << "wrapped " << key.task << ' ' << key.round << ' ' << static_cast<int>(key.purpose) << ' '
+        << ingest::hex(key.wrapped) << '\n';
   return out.str();
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
@@ -205,12 +206,53 @@ TEST_F(ControlStoreTest, TextIsNeverSql) {
   EXPECT_EQ(store_->tasks()->front().text, std::string("a\0b", 3));
 }
 
+TEST_F(ControlStoreTest, AStoreOfTheFirstSchemaGetsItsKeyTable) {
+  make_task();
+  ASSERT_TRUE(store_->open_round(test_round(1, 1)).ok());
+  store_.reset();
+  {
+    auto database = Database::open(storage_, kPath);
+    ASSERT_TRUE(database.ok());
+    ASSERT_TRUE((*database)->execute("DROP TABLE wrapped_key; PRAGMA user_version = 1").ok());
+  }
+  open();
+  EXPECT_TRUE(store_->wrapped_keys()->empty());
+  EXPECT_EQ((*store_->round(1, 1))->secret, test_round(1, 1).secret);
+  ASSERT_TRUE(store_->shred_round(1, 1).reason() == "round_state");
+  RoundRow next = test_round(1, 2);
+  ASSERT_TRUE(store_->open_round(next).ok());
+  ASSERT_EQ(store_->wrapped_keys()->size(), 1u);
+  EXPECT_EQ(store_->wrapped_keys()->front().wrapped, *next.spool_key);
+}
+
+TEST_F(ControlStoreTest, TheSpoolKeyGoesWithTheRoundAndLeavesNoCopyInTheFile) {
+  make_task();
+  const RoundRow row = test_round(1, 1);
+  const auto file_has_key = [&] {
+    const auto bytes = read_file(storage_, kPath, std::size_t{64} << 20).value();
+    return !std::ranges::search(bytes, *row.spool_key).empty();
+  };
+  ASSERT_TRUE(store_->open_round(row).ok());
+  ASSERT_TRUE(store_->seal_round(1, 1, test_ids(3), test_hash(1), 30).ok());
+  ASSERT_TRUE(store_->aggregate_round(1, 1, test_hash(1), "{}").ok());
+  ASSERT_TRUE(store_->release_round(1, 1, {1, 1, "models/first/1", test_hash(1), 40}).ok());
+  EXPECT_EQ(store_->wrapped_keys()->size(), 1u);
+  EXPECT_TRUE(file_has_key());
+  ASSERT_TRUE(store_->shred_round(1, 1).ok());
+  EXPECT_TRUE(store_->wrapped_keys()->empty());
+  EXPECT_FALSE(file_has_key());
+
+  ASSERT_TRUE(store_->open_round(test_round(1, 2)).ok());
+  ASSERT_TRUE(store_->abandon_round(1, 2, "{}").ok());
+  EXPECT_TRUE(store_->wrapped_keys()->empty());
+}
+
 TEST_F(ControlStoreTest, ALaterSchemaIsRefusedByName) {
   store_.reset();
   {
     auto database = Database::open(storage_, kPath);
     ASSERT_TRUE(database.ok());
-    ASSERT_TRUE((*database)->execute("PRAGMA user_version = 2").ok());
+    ASSERT_TRUE((*database)->execute("PRAGMA user_version = 3").ok());
   }
   EXPECT_EQ(ControlStore::open(storage_, kPath).status().reason(), "store_newer");
 }

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "base/limits.h"
+#include "server/secrets.h"
 
 namespace muster::sim {
 
@@ -84,6 +85,8 @@ Result<std::unique_ptr<SimNode>> SimNode::boot(Storage& storage, const SimOption
   const std::string dir = options.config.data_dir;
   MUSTER_TRY(storage.make_directory(dir + "/spool"));
   MUSTER_ASSIGN(node->control_, server::ControlStore::open(storage, dir + "/control.db"));
+  MUSTER_ASSIGN(node->masters_, server::open_master_keys(storage, node->config_, *node->control_));
+  MUSTER_TRY(server::load_round_keys(*node->masters_, *node->control_, node->round_keys_));
   node->models_ = std::make_unique<server::ModelStore>(storage, dir);
   kernels::BackendOptions backend;
   backend.kind = "cpu";
@@ -102,6 +105,7 @@ Result<std::unique_ptr<SimNode>> SimNode::boot(Storage& storage, const SimOption
   spool.directory = dir + "/spool";
   spool.segment_bytes = 256 * 1024;
   spool.low_water_bytes = 0;
+  spool.keys = &node->round_keys_;
   ingest::RecoveryReport report;
   MUSTER_ASSIGN(node->spool_,
                 ingest::Spool::open(
@@ -117,7 +121,8 @@ Result<std::unique_ptr<SimNode>> SimNode::boot(Storage& storage, const SimOption
                                       *node->arrivals_, clock, node->stats_);
   node->engine_ = std::make_unique<server::Engine>(
       server::TaskParts{storage, *node->control_, *node->models_, *node->backend_, *node->spool_,
-                        *node->slots_, *node->service_, clock, node->stats_},
+                        *node->slots_, *node->service_, clock, node->stats_, *node->masters_,
+                        node->round_keys_, node->config_.spool.encrypt == "all"},
       *node->arrivals_, node->keys_, node->config_);
   MUSTER_TRY(node->engine_->start(std::move(recovered)));
   MUSTER_TRY(node->settle());

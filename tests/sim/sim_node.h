@@ -74,6 +74,8 @@ class SimNode {
   SimNode() = default;
   Stats stats_;
   std::unique_ptr<server::ControlStore> control_;
+  std::optional<privacy::MasterKeys> masters_;
+  ingest::RoundKeys round_keys_;
   std::unique_ptr<server::ModelStore> models_;
   std::unique_ptr<kernels::Backend> backend_;
   std::vector<std::byte> slab_;

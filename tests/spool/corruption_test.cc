@@ -15,18 +15,24 @@ const std::string kDirectory = "spool";
 /// Two closed segments and an open tail of three groups.
 class SmallSpool {
  public:
-  SmallSpool() {
+  explicit SmallSpool(bool sealed = false) {
+    options_.keys = &keys_;
+    put_key(keys_, 1, 1);
+    const auto item = [&](std::uint32_t bytes) {
+      Item made = make_item(++nonce_, 1, 1, bytes);
+      return sealed ? seal(std::move(made)) : made;
+    };
     options_.directory = kDirectory;
     options_.segment_bytes = 6 * kBlockBytes;
     MUSTER_CHECK(open().ok());
     // Three records in two blocks, two groups to a segment.
     for (std::uint64_t group = 0; group < 5; ++group) {
       for (std::uint64_t i = 0; i < 3; ++i)
-        items_.push_back(make_item(++nonce_, 1, 1, static_cast<std::uint32_t>(1500 + 301 * i)));
+        items_.push_back(item(static_cast<std::uint32_t>(1500 + 301 * i)));
       MUSTER_CHECK(commit(*spool_, std::span(items_).last(3)).ok());
     }
     for (int i = 0; i < 2; ++i) {
-      items_.push_back(make_item(++nonce_, 1, 1, 900));
+      items_.push_back(item(900));
       MUSTER_CHECK(commit(*spool_, std::span(items_).last(1)).ok());
     }
   }
@@ -59,6 +65,7 @@ class SmallSpool {
   std::map<std::uint64_t, RecordLocation> seen_;
   std::unique_ptr<Spool> spool_;
   SimulatedStorage disk_{1};
+  RoundKeys keys_;
   SpoolOptions options_;
   RecoveryReport report_;
 
@@ -67,8 +74,11 @@ class SmallSpool {
   std::uint64_t nonce_ = 0;
 };
 
-TEST(SpoolCorruption, EveryByteOfAClosedSegmentIsWatched) {
-  SmallSpool spool;
+/// With plain and with encrypted records.
+class SpoolCorruptionOf : public testing::TestWithParam<bool> {};
+
+TEST_P(SpoolCorruptionOf, EveryByteOfAClosedSegmentIsWatched) {
+  SmallSpool spool(GetParam());
   ASSERT_EQ(spool.items_[11].location.segment, 2u);
   spool.close();
   for (std::uint64_t segment = 1; segment <= 2; ++segment) {
@@ -85,10 +95,10 @@ TEST(SpoolCorruption, EveryByteOfAClosedSegmentIsWatched) {
   EXPECT_EQ(spool.seen_.size(), 17u);
 }
 
-TEST(SpoolCorruption, EveryByteOfTheTailIsWatchedUpToItsLastGroup) {
-  const std::uint64_t last_group = SmallSpool().items_.back().location.offset;
+TEST_P(SpoolCorruptionOf, EveryByteOfTheTailIsWatchedUpToItsLastGroup) {
+  SmallSpool spool(GetParam());
+  const std::uint64_t last_group = spool.items_.back().location.offset;
   for (std::uint64_t byte = 0; byte < last_group; ++byte) {
-    static SmallSpool spool;
     spool.close();
     spool.flip(3, byte * 8 + byte % 8);
     ASSERT_EQ(spool.open().reason(), "spool_corrupt") << "byte " << byte;
@@ -96,11 +106,11 @@ TEST(SpoolCorruption, EveryByteOfTheTailIsWatchedUpToItsLastGroup) {
   }
 }
 
-TEST(SpoolCorruption, DamageInTheLastGroupOfTheTailIsNeverUsed) {
-  const Item last = SmallSpool().items_.back();
+TEST_P(SpoolCorruptionOf, DamageInTheLastGroupOfTheTailIsNeverUsed) {
+  const Item last = SmallSpool(GetParam()).items_.back();
   const std::uint64_t begin = last.location.offset;
-  for (std::uint64_t byte = begin; byte < begin + last.slot.size(); byte += 5) {
-    SmallSpool spool;
+  for (std::uint64_t byte = begin; byte < begin + disk_bytes(last.header()); byte += 5) {
+    SmallSpool spool(GetParam());
     spool.close();
     spool.flip(3, byte * 8 + byte % 8);
     ASSERT_TRUE(spool.open().ok()) << "byte " << byte;
@@ -109,11 +119,11 @@ TEST(SpoolCorruption, DamageInTheLastGroupOfTheTailIsNeverUsed) {
   }
 }
 
-TEST(SpoolCorruption, EveryByteOfARecordIsCheckedWhenItIsRead) {
-  SmallSpool spool;
+TEST_P(SpoolCorruptionOf, EveryByteOfARecordIsCheckedWhenItIsRead) {
+  SmallSpool spool(GetParam());
   const Item& item = spool.items_[4];
   std::vector<std::byte> bytes(item.slot.size());
-  for (std::uint64_t byte = 0; byte < item.slot.size(); ++byte) {
+  for (std::uint64_t byte = 0; byte < disk_bytes(item.header()); ++byte) {
     const std::uint64_t bit = (item.location.offset + byte) * 8 + byte % 8;
     spool.flip(item.location.segment, bit);
     ASSERT_EQ(spool.spool_->read(item.location, bytes).reason(), "record_corrupt") << byte;
@@ -127,8 +137,8 @@ TEST(SpoolCorruption, EveryByteOfARecordIsCheckedWhenItIsRead) {
             "record_corrupt");
 }
 
-TEST(SpoolCorruption, QuarantineKeepsTheSoundRecordsBeforeTheDamage) {
-  SmallSpool spool;
+TEST_P(SpoolCorruptionOf, QuarantineKeepsTheSoundRecordsBeforeTheDamage) {
+  SmallSpool spool(GetParam());
   spool.close();
   const Item& victim = spool.items_[7];  // the second record of segment 2
   spool.flip(2, (victim.location.offset + 200) * 8);
@@ -148,6 +158,9 @@ TEST(SpoolCorruption, QuarantineKeepsTheSoundRecordsBeforeTheDamage) {
   EXPECT_TRUE(spool.report_.quarantined.empty());
   EXPECT_TRUE(spool.seen_is_right());
 }
+
+INSTANTIATE_TEST_SUITE_P(Records, SpoolCorruptionOf, testing::Bool(),
+                         [](const auto& instance) { return instance.param ? "Sealed" : "Plain"; });
 
 TEST(SpoolCorruption, ASegmentWithoutAHeaderIsSetAsideWhole) {
   SmallSpool spool;

@@ -15,7 +15,9 @@ namespace {
 /// A fixed life of a spool: commits over many segments, releases, restarts between.
 class Script {
  public:
-  explicit Script(std::uint64_t seed) : disk_(seed) {
+  /// Odd seeds encrypt.
+  explicit Script(std::uint64_t seed) : disk_(seed), sealed_(seed % 2 == 1) {
+    options_.keys = &keys_;
     options_.directory = "spool";
     options_.segment_bytes = 6 * kBlockBytes;
   }
@@ -40,6 +42,10 @@ class Script {
     std::vector<Item> items;
     for (std::uint32_t i = 0; i < 3; ++i)
       items.push_back(make_item(++nonce_, 1, round, 900 + 700 * i));
+    if (sealed_) {
+      if (!keys_.has(1, round)) put_key(keys_, 1, round);
+      for (Item& item : items) item = seal(std::move(item));
+    }
     Status status = commit(*spool_, items);
     for (Item& item : items) {
       const std::uint64_t nonce = item.header().nonce;
@@ -79,6 +85,8 @@ class Script {
   std::unique_ptr<Spool> spool_;
 
  private:
+  bool sealed_;
+  RoundKeys keys_;
   SpoolOptions options_;
   Stats stats_;
   std::map<std::uint64_t, Item> must_;

@@ -1,7 +1,9 @@
 // Records to put into a spool and to recognise again.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -38,6 +40,20 @@ inline Item make_item(std::uint64_t nonce, TaskId task, RoundNumber round,
   header.payload_checksum = checksum(payload);
   store(item.slot, 0, header);
   return item;
+}
+
+inline Item seal(Item item) {
+  RecordHeader header = item.header();
+  header.version = kSealedRecord;
+  store(item.slot, 0, header);
+  return item;
+}
+
+/// A key that follows from a number.
+inline void put_key(RoundKeys& keys, TaskId task, RoundNumber round, std::uint64_t number = 1) {
+  std::array<std::byte, kRoundKeyBytes> key{};
+  store(key, 0, std::array<std::uint64_t, 4>{number, round, task, 0x5eed});
+  if (!keys.put(task, round, key).ok()) std::abort();
 }
 
 /// Commits all items as one group and notes their locations and completed headers.
