@@ -19,6 +19,7 @@ void add_check_config(CLI::App& app, Session& session);
 void add_device(CLI::App& app, Session& session);
 void add_privacy(CLI::App& app, Session& session);
 void add_ledger(CLI::App& app, Session& session);
+void add_loadtest(CLI::App& app, Session& session);
 
 /// The whole option tree; `session` must outlive it.
 std::unique_ptr<CLI::App> build_app(Session& session);

@@ -27,11 +27,7 @@ constexpr std::size_t kLogTail = 1500;
 /// sockaddr_un's path, less its NUL.
 constexpr std::size_t kSocketPathBytes = 107;
 
-std::string config_text(const std::string& directory, const std::string& socket) {
-  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
-  return fmt::format(R"(data_dir = {}
-drain_grace = "5s"
-[ingest]
+constexpr const char* kDemoSections = R"([ingest]
 listen = ["tcp://127.0.0.1:*"]
 slot = "32KiB"
 [spool]
@@ -39,12 +35,19 @@ segment = "64MiB"
 low_water = "64MiB"
 [monitoring]
 listen = "127.0.0.1:0"
-[admin]
+)";
+
+std::string config_text(const std::string& directory, const std::string& socket,
+                        const std::string& sections) {
+  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
+  return fmt::format(R"(data_dir = {}
+drain_grace = "5s"
+{}[admin]
 socket = {}
 [log]
 format = "json"
 )",
-                     quoted(directory + "/data"), quoted(socket));
+                     quoted(directory + "/data"), sections, quoted(socket));
 }
 
 std::string tail_of(const std::string& path) {
@@ -68,7 +71,8 @@ std::string tail_of(const std::string& path) {
 }  // namespace
 
 Result<std::unique_ptr<DemoServer>> DemoServer::start(const std::string& program,
-                                                      const std::string& directory) {
+                                                      const std::string& directory,
+                                                      const std::string& sections) {
   std::error_code error;
   std::filesystem::remove_all(directory, error);
   if (!error) std::filesystem::create_directories(directory, error);
@@ -81,7 +85,8 @@ Result<std::unique_ptr<DemoServer>> DemoServer::start(const std::string& program
     return Status(Code::kInvalid, "usage",
                   "the path " + socket + " is too long for a socket\nTake a shorter --out.");
   const std::string config_file = directory + "/musterd.toml";
-  std::ofstream(config_file) << config_text(directory, socket);
+  std::ofstream(config_file) << config_text(directory, socket,
+                                            sections.empty() ? kDemoSections : sections);
   std::unique_ptr<DemoServer> server(new DemoServer(socket, directory + "/musterd.log"));
   MUSTER_TRY(server->launch(program, config_file));
   MUSTER_TRY(server->wait_until_ready());

@@ -1,4 +1,5 @@
-// A musterd of the demo's own: started as a child, asked over its admin socket, stopped at the end.
+// A musterd of the demo's or the load test's own: started as a child, asked over its admin socket,
+// stopped at the end.
 #pragma once
 
 #include <sys/types.h>
@@ -14,9 +15,11 @@ namespace muster::cli {
 class DemoServer {
  public:
   /// Starts `program` with its data in `directory` (made, and emptied of an earlier demo's) on free
-  /// loopback ports, and waits until it is ready. Errors carry the end of its log.
+  /// loopback ports, and waits until it is ready. Errors carry the end of its log. `sections`: of
+  /// its configuration, [ingest] to [monitoring]; empty: those of the demo.
   static Result<std::unique_ptr<DemoServer>> start(const std::string& program,
-                                                   const std::string& directory);
+                                                   const std::string& directory,
+                                                   const std::string& sections = {});
   /// SIGTERM, some patience, then SIGKILL.
   ~DemoServer();
   DemoServer(const DemoServer&) = delete;
@@ -28,6 +31,7 @@ class DemoServer {
   /// "http://127.0.0.1:40123/status".
   const std::string& status_page() const { return status_page_; }
   const std::string& log_file() const { return log_file_; }
+  pid_t pid() const { return pid_; }
 
  private:
   DemoServer(std::string socket, std::string log_file)

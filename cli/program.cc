@@ -42,6 +42,7 @@ std::unique_ptr<CLI::App> build_app(Session& session) {
   add_device(*app, session);
   add_privacy(*app, session);
   add_ledger(*app, session);
+  add_loadtest(*app, session);
   add_demo_command(*app, session.exit_code);
   return app;
 }

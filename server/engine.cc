@@ -18,6 +18,10 @@ constexpr std::size_t kRequests = 64;
 // rounded up.
 constexpr std::size_t kProcessBytes = std::size_t{48} << 20;
 
+// Of an authenticated peer that is silent: libzmq's session, engine, pipes and our account of it;
+// 26 to 32 KiB were measured with 10,000 (docs/sizing.md).
+constexpr std::size_t kConnectionBytes = std::size_t{34} << 10;
+
 }  // namespace
 
 /// A call from another thread: done once `work` has run or the engine stopped.
@@ -179,6 +183,7 @@ MemoryBudget Engine::budget() const {
   // per sending peer are bounded by the receive high water; this is the allowance for 16 peers
   // sending at once.
   add("sockets", 16 * 2 * limits::kPayloadBytes);
+  add("connections", config_.ingest.max_connections * kConnectionBytes);
   for (const auto& [id, task] : tasks_)
     add("task " + task->row().name, task->plan().peak_bytes + task->host_bytes());
   return budget;

@@ -50,7 +50,8 @@ TEST(Memory, StaysInThePrintedBudget) {
       enroll(data, {ingest::parse_key(gateway.public_key).value()}, ingest::KeyRole::kGateway);
   const int port = free_port();
   std::ofstream(config) << "data_dir = \"" << data << "\"\n"
-                        << "[ingest]\nlisten = \"tcp://127.0.0.1:" << port << "\"\n"
+                        << "[ingest]\nmax_connections = 64\nlisten = \"tcp://127.0.0.1:" << port
+                        << "\"\n"
                         << "[monitoring]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n"
                         << "[[task]]\nname = \"t\"\ndimension = " << kDimension
                         << "\ncodec = \"i8s\"\nchunk_coordinates = 262144\nrule = \"mean\"\n"
