@@ -27,7 +27,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=27000, help="the first of 50 to use")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/monitoring/run")
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/cpu/bin")
-    parser.add_argument("--tools", type=pathlib.Path, default=ROOT / "build/monitoring/tools/usr/bin")
+    parser.add_argument("--tools", type=pathlib.Path,
+                        default=ROOT / "build/monitoring/tools/usr/bin")
     parser.add_argument("--drill", action="store_true", help="a live drill of every alert")
     parser.add_argument("--only", default="", help="drills whose name holds this")
     parser.add_argument("--patience", type=int, default=180, help="seconds alerts may take")

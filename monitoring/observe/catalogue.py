@@ -28,7 +28,8 @@ def problems(servers: list[Server], say) -> list[str]:
     kinds = {}
     for text in texts:
         kinds.update(re.findall(r"^# TYPE (\S+) (\S+)$", text, flags=re.MULTILINE))
-    found = [f"{name} is scraped and not in the catalogue" for name in sorted(set(kinds) - set(known))]
+    found = [f"{name} is scraped and not in the catalogue"
+             for name in sorted(set(kinds) - set(known))]
     found += [f"{name} is in the catalogue and was not scraped"
               for name in sorted(set(known) - set(kinds))]
     found += [f"{name} is scraped as {kinds[name]}, the catalogue says {known[name]['type']}"

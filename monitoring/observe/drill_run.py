@@ -29,7 +29,7 @@ class Watch:
         for number, kind in enumerate(DRILLS):
             if only.lower() not in kind.__name__.lower():
                 continue
-            drill = kind(self._folder, self._port + 6 + 2 * number, programs)
+            drill = kind(self._folder, self._port + 6 + 2 * number, programs, self._healthy[0])
             self._drills.append(drill)
             drill.begin()
 

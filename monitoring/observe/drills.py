@@ -1,12 +1,14 @@
 """One live drill an alert: a real fault in a real server, until the alert reaches the receiver."""
 
+import http.server
 import os
 import pathlib
 import resource
 import socket
 import subprocess
+import threading
 
-from .process import Failure
+from .process import Failure, get
 from .server import Server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -18,7 +20,8 @@ class Drill:
     alerts: tuple[str, ...] = ()
     settings: dict = {}
 
-    def __init__(self, folder: pathlib.Path, port: int, programs: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, port: int, programs: pathlib.Path, healthy: Server):
+        self.healthy = healthy  # not to be harmed
         name = type(self).__name__.lower()
         self.server = Server(name, folder, port, programs, **self.settings)
 
@@ -66,16 +69,14 @@ class StuckStore(Drill):
 
 
 class Crowded(Drill):
-    """400 descriptors, 400 peers that say nothing, and devices whose keys nobody enrolled."""
+    """400 descriptors, and 400 peers that say nothing."""
 
-    alerts = ("MusterDescriptorsLow", "MusterConnectionLimit", "MusterStrangers")
-    PEERS, STRANGERS = 400, 4
+    alerts = ("MusterDescriptorsLow", "MusterConnectionLimit")
+    PEERS = 400
 
     def begin(self):
         self._sockets: list[socket.socket] = []
         self.server.start(prefix=("prlimit", f"--nofile={self.PEERS}"))
-        self.server.create_task("private-club")
-        self._keys = [self.server.new_key(enrol=False) for _ in range(self.STRANGERS)]
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
         self.again()
@@ -85,9 +86,6 @@ class Crowded(Drill):
             peer.close()
         address = ("127.0.0.1", self.server.ingest_port)
         self._sockets = [socket.create_connection(address, 10) for _ in range(self.PEERS)]
-        self.server.stop_devices()
-        for key in self._keys:
-            self.server.add_device("private-club", key)
 
     def end(self):
         for peer in self._sockets:
@@ -164,6 +162,23 @@ class BadRounds(Drill):
             self.server.add_device(task)
 
 
+class Strange(Drill):
+    """Devices whose keys nobody enrolled try again and again."""
+
+    alerts = ("MusterStrangers",)
+    STRANGERS = 6
+
+    def begin(self):
+        self.server.start()
+        self.server.create_task("club")
+        self._keys = [self.server.new_key(enrol=False) for _ in range(self.STRANGERS)]
+
+    def again(self):
+        self.server.stop_devices()
+        for key in self._keys:
+            self.server.add_device("club", key)
+
+
 class Hostile(Drill):
     """Four programs share one enrolled key, so three of four updates are a second one."""
 
@@ -180,6 +195,22 @@ class Hostile(Drill):
             self.server.add_device("attacked", self._key, seed=len(self.server.devices) + seed + 1)
 
 
+class SpentBudget(Drill):
+    """A private task whose budget bears only a few rounds."""
+
+    alerts = ("MusterPrivacyBudgetLow", "MusterPrivacyBudgetSpent")
+
+    def begin(self):
+        self.server.start()
+        self.server.create_task(
+            "private", rule="clipped_mean", target_cohort=2, minimum_cohort=2,
+            privacy={"clip_norm": 0.1, "noise_multiplier": 1.0, "population": "few",
+                     "budget_epsilon": 15.0, "delta": 1e-6, "participations": 1000,
+                     "max_devices": 1000, "allow_small_cohort": True})
+        for _ in range(2):
+            self.server.add_device("private")
+
+
 class BrokenGpu(Drill):
     """A CUDA plug-in that finds a GPU it cannot use."""
 
@@ -193,8 +224,39 @@ class BrokenGpu(Drill):
         self.server.start(env={"LD_LIBRARY_PATH": str(self.server.folder)})
 
 
-DRILLS = (SlowDisk, StuckStore, Crowded, Crashing, Dead, FullDisk, FillingDisk, BadRounds, Hostile,
-          BrokenGpu)
+class FailingGpu(Drill):
+    """There is no GPU to break: the scrape of a healthy server, with an error more each time."""
+
+    alerts = ("MusterGpuErrors",)
+    LINE = 'muster_gpu_errors_total{class="memory"} '
+
+    def begin(self):
+        self._errors = 0
+        drill = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                drill._errors += 1
+                text = get(f"http://{drill.healthy.address}/metrics").replace(
+                    drill.LINE + "0\n", f"{drill.LINE}{drill._errors}\n")
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_):
+                pass
+
+        host, port = self.server.address.split(":")
+        self._proxy = http.server.ThreadingHTTPServer((host, int(port)), Handler)
+        threading.Thread(target=self._proxy.serve_forever, daemon=True).start()
+
+    def end(self):
+        self._proxy.shutdown()
+        self._proxy.server_close()
+
+
+DRILLS = (SlowDisk, StuckStore, Crowded, Crashing, Dead, FullDisk, FillingDisk, BadRounds, Strange,
+          Hostile, SpentBudget, BrokenGpu, FailingGpu)
 
 
 def compile_shared(compiler: list[str], source: pathlib.Path, target: pathlib.Path) -> None:
@@ -214,7 +276,7 @@ def faulty(server: Server, **settings: str) -> dict:
 
 
 def slow_down(server: Server, spool: int = 0, store: int = 0) -> None:
-    """Milliseconds that each sync of the spool and of the control store takes longer from now on."""
+    """From now on each sync of spool and control store takes so many milliseconds longer."""
     fresh = server.folder / "faults.new"
     fresh.write_text(f"{spool} {store}")
     fresh.replace(server.folder / "faults")

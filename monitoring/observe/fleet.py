@@ -14,7 +14,12 @@ def start(folder: pathlib.Path, port: int, programs: pathlib.Path, register) -> 
                         byzantine_share=0.2, deadline="30s")
     several.create_task("vision", target_cohort=5, minimum_cohort=3, rule="clipped_mean",
                         clip_norm=0.18, deadline="30s", codec="i8s")
-    for task, count in (("keyboard", 8), ("vision", 6)):
+    several.create_task(
+        "clinics", rule="clipped_mean", target_cohort=4, minimum_cohort=3, deadline="30s",
+        privacy={"clip_norm": 0.1, "noise_multiplier": 20.0, "population": "patients",
+                 "budget_epsilon": 50.0, "delta": 1e-6, "participations": 100_000,
+                 "max_devices": 1000, "allow_small_cohort": True})
+    for task, count in (("keyboard", 8), ("vision", 6), ("clinics", 5)):
         for _ in range(count):
             several.add_device(task)
     one = Server("muster-1", folder, port + 2, programs)

@@ -21,7 +21,8 @@ def expand(expr: str, span: float, step: float, scrape: float) -> str:
 
 
 def load(folder: pathlib.Path) -> dict[str, dict]:
-    return {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("muster-*.json"))}
+    files = sorted(folder.glob("muster-*.json"))
+    return {file.stem: json.loads(file.read_text()) for file in files}
 
 
 def run(prometheus: Prometheus, dashboard: dict, start: float, end: float,

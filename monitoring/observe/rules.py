@@ -6,7 +6,7 @@ import re
 import yaml
 
 SCALE = 120
-SHORTEST_WINDOW = 15
+SHORTEST_WINDOW = 25
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -15,7 +15,7 @@ def seconds(text: str) -> int:
 
 
 def scaled(expr: str) -> str:
-    """[5m] -> [15s], and the horizon of predict_linear with it."""
+    """[5m] -> [25s], and the horizon of predict_linear with it."""
     expr = re.sub(r"\[(\d+[smh])\]",
                   lambda match: f"[{max(SHORTEST_WINDOW, seconds(match[1]) // SCALE)}s]", expr)
     return re.sub(r"(predict_linear\(.*?\],\s*)(\d+) \* (\d+)\)",

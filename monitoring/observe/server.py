@@ -66,7 +66,12 @@ class Server:
     def create_task(self, name: str, **settings) -> None:
         settings = {"name": name, "dimension": 1000, "codec": "i8b", "rule": "mean",
                     "over_selection": 1.0, **settings}
-        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+        tables = {key: value for key, value in settings.items() if isinstance(value, dict)}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()
+                 if key not in tables]
+        for name_of_table, table in tables.items():
+            lines.append(f"[{name_of_table}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
         file = self.folder / f"{name}.toml"
         file.write_text("\n".join(lines) + "\n")
         self.muster("task", "create", file)

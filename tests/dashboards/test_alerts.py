@@ -27,8 +27,9 @@ def unit_tests():
 
 def test_rules_and_examples_are_valid():
     run(TOOLS / "promtool", "check", "rules", *RULE_FILES)
-    run(TOOLS / "promtool", "check", "config", "prometheus.yml", folder=ROOT / "monitoring/prometheus")
-    run(TOOLS / "amtool", "check-config", ROOT / "monitoring/prometheus/alertmanager.yml")
+    examples = ROOT / "monitoring/prometheus"
+    run(TOOLS / "promtool", "check", "config", "prometheus.yml", folder=examples)
+    run(TOOLS / "amtool", "check-config", examples / "alertmanager.yml")
 
 
 @pytest.mark.parametrize("file", UNIT_TESTS, ids=lambda file: file.stem)

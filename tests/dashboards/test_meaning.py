@@ -6,7 +6,8 @@ import re
 
 import promql
 import pytest
-from conftest import DASHBOARDS, OWN_SERIES, RULE_FILES, SCRAPE_LABELS, recorded, rules_of, targets_of
+from conftest import (DASHBOARDS, OWN_SERIES, RULE_FILES, SCRAPE_LABELS, recorded, rules_of,
+                      targets_of)
 
 # Metrics no dashboard shows, each with the reason. There is none at present.
 UNUSED: dict[str, str] = {}

@@ -7,6 +7,7 @@ from conftest import DASHBOARDS, ROOT
 
 CONFIG_MAP_BYTES = 1024 * 1024  # more is refused by Kubernetes
 MONITORING = ROOT / "monitoring"
+PROVISIONING = MONITORING / "grafana/provisioning"
 
 
 def test_config_maps_hold_every_dashboard():
@@ -18,13 +19,13 @@ def test_config_maps_hold_every_dashboard():
 
 
 def test_provisioning_fits_the_scrape_example():
-    source = yaml.safe_load(
-        (MONITORING / "grafana/provisioning/datasources/prometheus.yaml").read_text())
+    source = yaml.safe_load((PROVISIONING / "datasources/prometheus.yaml").read_text())
+    source = source["datasources"][0]
     scrape = yaml.safe_load((MONITORING / "prometheus/prometheus.yml").read_text())
-    assert source["datasources"][0]["type"] == "prometheus"
+    assert source["type"] == "prometheus"
     # $__rate_interval is four times this: a window must hold at least two samples.
-    assert source["datasources"][0]["jsonData"]["timeInterval"] == scrape["global"]["scrape_interval"]
-    provider = yaml.safe_load((MONITORING / "grafana/provisioning/dashboards/muster.yaml").read_text())
+    assert source["jsonData"]["timeInterval"] == scrape["global"]["scrape_interval"]
+    provider = yaml.safe_load((PROVISIONING / "dashboards/muster.yaml").read_text())
     assert provider["providers"][0]["type"] == "file"
 
 

@@ -27,7 +27,7 @@ def test_a_page_has_its_four_parts(name):
     assert text.startswith(f"# {name}\n")
     parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
     assert parts[1::2] == ["Meaning", "Impact", "First three checks", "Fix"]
-    assert all(len(part.strip()) > 20 or part.strip().startswith("None yet") for part in parts[2::2])
+    assert all(len(part.strip()) > 8 for part in parts[2::2])
     assert len(re.findall(r"^\d\. ", parts[6], flags=re.MULTILINE)) == 3
 
 

@@ -45,7 +45,7 @@ def now(page):
     page.states("State of the round", "What the latest round of each task is doing. A healthy task "
                 "is open most of the time; red is a round being abandoned.",
                 [(state_number(), "{{task}}")],
-                {number: (state, colour) for number, (state, colour) in enumerate(STATES.items(), 1)},
+                dict(enumerate(STATES.items(), 1)),
                 size=(16, 6))
     page.stat("Round", "Number of the latest round.", "none",
               [(per_task("muster_round_number"), "{{task}}")], size=(4, 6), low=0, graph=False)
