@@ -7,6 +7,7 @@ from .drills import DRILLS, Drill
 from .process import Failure
 from .rules import alerts_of, drill_copy
 from .server import Server
+from .server import Server
 from .watch import Alertmanager, Prometheus, Receiver
 
 PAUSE = 1.5
