@@ -8,6 +8,8 @@ import socket
 import subprocess
 import threading
 
+import zmq
+
 from .process import Failure, get
 from .server import Server
 
@@ -51,17 +53,17 @@ class SlowDisk(Drill):
 
 
 class StuckStore(Drill):
-    """The control store takes 3 s longer to sync, so that rounds outlive their deadline; and the
-    process holds memory that its budget does not know."""
+    """The control store takes 6 s longer to sync, which stops a round on its way to the release;
+    and the process holds memory that its budget does not know."""
 
-    alerts = ("MusterRoundOverdue", "MusterMemoryOverBudget")
+    alerts = ("MusterRoundStuck", "MusterMemoryOverBudget")
     settings = {"memory": "16MiB"}
 
     def begin(self):
         self.server.start(env=faulty(self.server, MUSTER_FAULT_BALLAST_MIB="400"))
         self.server.create_task("late", target_cohort=100, minimum_cohort=1, deadline="1s")
         self.server.add_device("late")
-        slow_down(self.server, store=3000)
+        slow_down(self.server, store=6000)
 
     def end(self):
         slow_down(self.server)
@@ -94,12 +96,14 @@ class Crowded(Drill):
 
 
 class Crashing(Drill):
-    """Killed without warning, and started again."""
+    """Killed without warning, and started again. The server's own guard would end this after five
+    starts, so its count is removed."""
 
     alerts = ("MusterRestarting",)
 
     def again(self):
         self.server.child.kill()
+        (self.server.folder / "data/starts").unlink(missing_ok=True)
         self.server.start()
 
 
@@ -180,19 +184,26 @@ class Strange(Drill):
 
 
 class Hostile(Drill):
-    """Four programs share one enrolled key, so three of four updates are a second one."""
+    """An enrolled device sends messages that are none."""
 
     alerts = ("MusterRefusalsHigh", "MusterPoisonSuspected")
 
     def begin(self):
         self.server.start()
-        self.server.create_task("attacked", target_cohort=5, minimum_cohort=1, deadline="2s")
-        self._key = self.server.new_key()
+        public, secret = self.server.read_key(self.server.new_key())
+        self._socket = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.linger = 0
+        self._socket.curve_publickey, self._socket.curve_secretkey = public, secret
+        self._socket.curve_serverkey = self.server.muster("status")["server_key"].encode()
+        self._socket.connect(f"tcp://127.0.0.1:{self.server.ingest_port}")
 
     def again(self):
-        running = [device for device in self.server.devices if not device.ended()]
-        for seed in range(len(running), 4):
-            self.server.add_device("attacked", self._key, seed=len(self.server.devices) + seed + 1)
+        for _ in range(50):
+            self._socket.send(b"not a message of this protocol", zmq.NOBLOCK)
+
+    def end(self):
+        self._socket.close()
+        super().end()
 
 
 class SpentBudget(Drill):
@@ -207,21 +218,21 @@ class SpentBudget(Drill):
             privacy={"clip_norm": 0.1, "noise_multiplier": 1.0, "population": "few",
                      "budget_epsilon": 15.0, "delta": 1e-6, "participations": 1000,
                      "max_devices": 1000, "allow_small_cohort": True})
-        for _ in range(2):
+
+    def again(self):
+        # Not before Prometheus watches: the budget lasts for a few seconds, and ends once.
+        while len(self.server.devices) < 2:
             self.server.add_device("private")
 
 
 class BrokenGpu(Drill):
-    """A CUDA plug-in that finds a GPU it cannot use."""
+    """The device file of a GPU is there, and no plug-in that could use it."""
 
     alerts = ("MusterGpuFallback",)
     settings = {"backend": "auto"}
 
     def begin(self):
-        plugin = self.server.folder / "libmuster_cuda.so"
-        compile_shared(["g++", "-std=c++20", f"-I{ROOT}"],
-                       ROOT / "monitoring/observe/broken_plugin.cc", plugin)
-        self.server.start(env={"LD_LIBRARY_PATH": str(self.server.folder)})
+        self.server.start(env=faulty(self.server, MUSTER_FAULT_GPU="1"))
 
 
 class FailingGpu(Drill):
@@ -239,9 +250,12 @@ class FailingGpu(Drill):
                 drill._errors += 1
                 text = get(f"http://{drill.healthy.address}/metrics").replace(
                     drill.LINE + "0\n", f"{drill.LINE}{drill._errors}\n")
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(text.encode())
+                try:
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(text.encode())
+                except BrokenPipeError:
+                    pass  # Prometheus is gone
 
             def log_message(self, *_):
                 pass
@@ -259,17 +273,14 @@ DRILLS = (SlowDisk, StuckStore, Crowded, Crashing, Dead, FullDisk, FillingDisk, 
           Hostile, SpentBudget, BrokenGpu, FailingGpu)
 
 
-def compile_shared(compiler: list[str], source: pathlib.Path, target: pathlib.Path) -> None:
-    command = [*compiler, "-O1", "-shared", "-fPIC", str(source), "-o", str(target), "-ldl"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        raise Failure(f"cannot compile {source.name}:\n{done.stderr}")
-
-
 def faulty(server: Server, **settings: str) -> dict:
     """Environment that puts faults.c under a server."""
     library = server.folder / "faults.so"
-    compile_shared(["cc"], ROOT / "monitoring/observe/faults.c", library)
+    source = ROOT / "monitoring/observe/faults.c"
+    done = subprocess.run(["cc", "-O1", "-shared", "-fPIC", source, "-o", library, "-ldl"],
+                          capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise Failure(f"cannot compile {source.name}:\n{done.stderr}")
     slow_down(server)
     return {"LD_PRELOAD": str(library), "MUSTER_FAULT_FILE": str(server.folder / "faults"),
             **settings}

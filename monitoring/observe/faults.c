@@ -2,18 +2,22 @@
 //   MUSTER_FAULT_FILE        holds two numbers: so many milliseconds longer does every sync of the
 //                            spool take, and of the control store; read before each sync
 //   MUSTER_FAULT_BALLAST_MIB memory that is taken at start and touched
+//   MUSTER_FAULT_GPU         set: there is the device file of a GPU
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+static char *volatile ballast;  // kept, or the compiler sees that nobody needs it
 
 __attribute__((constructor)) static void take_ballast(void) {
   const char *text = getenv("MUSTER_FAULT_BALLAST_MIB");
   const size_t bytes = text == NULL ? 0 : (size_t)atol(text) << 20;
-  char *ballast = bytes == 0 ? NULL : malloc(bytes);
+  ballast = bytes == 0 ? NULL : malloc(bytes);
   if (ballast != NULL) memset(ballast, 1, bytes);
 }
 
@@ -48,4 +52,11 @@ int fsync(int descriptor) {
   if (real == NULL) real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
   be_slow(descriptor);
   return real(descriptor);
+}
+
+int stat(const char *restrict path, struct stat *restrict result) {
+  static int (*real)(const char *, struct stat *);
+  if (real == NULL) real = (int (*)(const char *, struct stat *))dlsym(RTLD_NEXT, "stat");
+  const int gpu = getenv("MUSTER_FAULT_GPU") != NULL && strcmp(path, "/dev/nvidia0") == 0;
+  return real(gpu ? "/dev/null" : path, result);
 }

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import subprocess
+import tomllib
 
 from .process import Child, Failure, get, wait_for
 
@@ -60,7 +61,7 @@ class Server:
                    "--socket", self.folder / "data/admin.sock"]
         done = subprocess.run([str(word) for word in command], capture_output=True, timeout=60)
         if done.returncode != 0:
-            raise Failure(f"{self.name}: {' '.join(map(str, command))}\n{done.stderr.decode()}")
+            raise Failure(f"{self.name}: {' '.join(map(str, command))}\n{done.stdout.decode()}{done.stderr.decode()}")
         return json.loads(done.stdout) if done.stdout.strip() else {}
 
     def create_task(self, name: str, **settings) -> None:
@@ -83,6 +84,12 @@ class Server:
         if enrol:
             self.muster("keys", "enroll", "--file", f"{prefix}.pub")
         return prefix.with_suffix(".key")
+
+    @staticmethod
+    def read_key(file: pathlib.Path) -> tuple[bytes, bytes]:
+        """Public and secret key of a key file."""
+        pair = tomllib.loads(file.read_text())
+        return pair["public"].encode(), pair["secret"].encode()
 
     def add_device(self, task: str, key: pathlib.Path | None = None, *, seed: int = 0,
                    patience: int = 600) -> Child:
