@@ -219,7 +219,8 @@ def heatmap(frame: Frame, panel: dict, all_series: list[dict]) -> list[str]:
             drawn.append(svg.label(plot.x - 6, y + 4, name, 10, anchor="end"))
         for when, value in cells.items():
             if value > 0:
-                drawn.append(svg.box(plot.at(when) - wide, y + 0.5, wide + 0.2, height - 1,
+                left = max(plot.x, plot.at(when) - wide)
+                drawn.append(svg.box(left, y + 0.5, plot.at(when) - left + 0.2, height - 1,
                                      "#5794f2", opacity=0.12 + 0.88 * math.sqrt(value / most)))
     return drawn
 

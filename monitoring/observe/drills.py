@@ -46,10 +46,15 @@ class SlowDisk(Drill):
 
     def begin(self):
         self.server.start(env=faulty(self.server))
-        self.server.create_task("large", dimension=1 << 20, target_cohort=4, minimum_cohort=1)
-        for _ in range(6):
-            self.server.add_device("large")
+        self.server.create_task("large", dimension=1 << 19, target_cohort=4, minimum_cohort=1,
+                                deadline="15s")
+        self.again()
         slow_down(self.server, spool=700)
+
+    def again(self):
+        # A device gives up after a while, and its half an update stays: others take its place.
+        for _ in range(6 - sum(not device.ended() for device in self.server.devices)):
+            self.server.add_device("large")
 
 
 class StuckStore(Drill):

@@ -42,6 +42,7 @@ def draw(dashboard: dict, answers: dict[int, list[list[dict]]], start: float, en
 
 
 def write(name: str, picture: str, folder: pathlib.Path, scale: float = 1.0) -> pathlib.Path:
+    (folder / f"{name}.svg").write_text(picture)
     file = folder / f"{name}.png"
     file.write_bytes(vl_convert.svg_to_png(picture, scale=scale))
     return file

@@ -5,8 +5,10 @@ import re
 
 import yaml
 
-SCALE = 120
-SHORTEST_WINDOW = 25
+# Windows shrink and so does the time a condition must hold, by about as much: in the shipped rules a
+# single stall of the machine is out of the window before an alert fires, and so it is here.
+WINDOW_SCALE, SHORTEST_WINDOW = 36, 15
+FOR_SCALE = 40  # 10m -> 15s
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -15,11 +17,11 @@ def seconds(text: str) -> int:
 
 
 def scaled(expr: str) -> str:
-    """[5m] -> [25s], and the horizon of predict_linear with it."""
+    """[5m] -> [15s], and the horizon of predict_linear with it."""
     expr = re.sub(r"\[(\d+[smh])\]",
-                  lambda match: f"[{max(SHORTEST_WINDOW, seconds(match[1]) // SCALE)}s]", expr)
+                  lambda match: f"[{max(SHORTEST_WINDOW, seconds(match[1]) // WINDOW_SCALE)}s]", expr)
     return re.sub(r"(predict_linear\(.*?\],\s*)(\d+) \* (\d+)\)",
-                  lambda match: f"{match[1]}{int(match[2]) * int(match[3]) // SCALE})", expr)
+                  lambda match: f"{match[1]}{int(match[2]) * int(match[3]) // WINDOW_SCALE})", expr)
 
 
 def drill_copy(file: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
@@ -29,7 +31,7 @@ def drill_copy(file: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
         for rule in group["rules"]:
             rule["expr"] = scaled(rule["expr"])
             if "for" in rule:
-                rule["for"] = f"{max(1, seconds(rule['for']) // SCALE)}s"
+                rule["for"] = f"{max(1, seconds(rule['for']) // FOR_SCALE)}s"
     target = out / file.name
     target.write_text(yaml.safe_dump(document, sort_keys=False))
     return target

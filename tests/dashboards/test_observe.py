@@ -46,8 +46,8 @@ def test_variables_are_expanded_as_grafana_does():
 
 
 def test_the_drill_copy_changes_windows_and_nothing_else():
-    assert rules.scaled("rate(a[5m]) > 0.2") == "rate(a[25s]) > 0.2"
-    assert rules.scaled("predict_linear(a[1h], 4 * 3600) < b") == "predict_linear(a[30s], 120) < b"
+    assert rules.scaled("rate(a[5m]) > 0.2") == "rate(a[15s]) > 0.2"
+    assert rules.scaled("predict_linear(a[1h], 4 * 3600) < b") == "predict_linear(a[100s], 400) < b"
     assert rules.scaled("a > 2 * (b > 0)") == "a > 2 * (b > 0)"
 
 

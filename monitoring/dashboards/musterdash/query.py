@@ -48,8 +48,9 @@ def share(part: str, whole: str) -> str:
 
 
 def spread(name: str, label: str, *matchers: str) -> str:
-    """Rates by one label, those that are not zero; one series called "none" where all are.
-    Keeps legends short for labels with many values that rarely happen."""
+    """Rates by one label, of those values that happened in the time range; one series called
+    "none" where nothing did. Keeps legends short for labels with many values that rarely happen."""
     parts = rate(name, *matchers, by=(label,))
-    whole = rate(name, *matchers)
-    return f'({parts} > 0) or label_replace({whole} == 0, "{label}", "none", "", "")'
+    happened = increase(name, *matchers, by=(label,))
+    nothing = f"{increase(name, *matchers)} == 0"
+    return f'({parts} and {happened} > 0) or label_replace({nothing}, "{label}", "none", "", "")'
