@@ -264,6 +264,7 @@ json to_json(const LoadResult& result) {
           {"commands", result.commands},
           {"backend", result.backend},
           {"seconds", result.seconds},
+          {"last_receipt", seconds(result.outcome.last_receipt)},
           {"rate", result.rate()},
           {"counts", to_json(result.outcome.counts)},
           {"refusals", result.outcome.refusals},

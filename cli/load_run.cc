@@ -178,6 +178,7 @@ class LoadRun {
       auto& fleet = plan.fleets[f];
       // Every link keeps its identity, so the numbers of links stay.
       fleet.connected = false;
+      fleet.turns = 0;
       fleet.drop_out = fleet.stragglers = fleet.slow_links = 0;
       fleet.think = fleet.storm_every = 0;
       if (!fleet.rate) continue;

@@ -123,6 +123,7 @@ FleetPlan read_fleet(Section& section) {
                     fmt::format("each has a connection of its own: at most {}; \"gateways\" "
                                 "stand for more",
                                 kMostConnections));
+  section.integer("turns", fleet.turns, 0, 1'000'000'000);
   section.flag("stays", fleet.stays);
   section.flag("connected", fleet.connected);
   if (fleet.connected) fleet.stays = true;
@@ -166,7 +167,7 @@ loadtest::PeersPlan read_peers(Section& section) {
   return peers;
 }
 
-/// Indices of what `key` names; all where it is absent.
+/// Indices of what `key` names; all where it is absent, nobody where it says "none".
 template <class T>
 std::vector<std::uint32_t> select(Section& section, std::string_view key,
                                   const std::vector<T>& from) {
@@ -176,6 +177,7 @@ std::vector<std::uint32_t> select(Section& section, std::string_view key,
     for (std::uint32_t i = 0; i < from.size(); ++i) chosen.push_back(i);
     return chosen;
   }
+  if (names == std::vector<std::string>{"none"}) return chosen;
   for (const std::string& name : names) {
     const auto found =
         std::find_if(from.begin(), from.end(), [&](const T& item) { return item.name == name; });

@@ -111,6 +111,17 @@ void HostilePeers::run() {
   ::close(epoll_);
 }
 
+std::uint64_t HostilePeers::draw() {
+  random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+  return random_ >> 32;
+}
+
+/// Half to one and a half times come_back: those cut together do not come back together.
+Nanoseconds HostilePeers::pause_of(const Peer& peer) {
+  const Nanoseconds mean = plan_.peers[peer.group].come_back;
+  return mean / 2 + static_cast<Nanoseconds>(draw() % static_cast<std::uint64_t>(mean));
+}
+
 void HostilePeers::dial(Peer& peer, Nanoseconds now) {
   sockaddr_in address{};
   if (!address_of(endpoint_, address)) {
@@ -124,7 +135,7 @@ void HostilePeers::dial(Peer& peer, Nanoseconds now) {
                           "\nRaise the limit with ulimit -n or take fewer peers.");
     return;
   }
-  peer.next = now + plan_.peers[peer.group].come_back;
+  peer.next = now + pause_of(peer);
   if (::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
       errno != EINPROGRESS) {
     ::close(descriptor);
@@ -175,10 +186,7 @@ void HostilePeers::speak(Peer& peer, Nanoseconds now) {
       break;
     case PeerKind::kGarbage:
       bytes = piece.size();
-      for (unsigned char& byte : piece) {
-        random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-        byte = static_cast<unsigned char>(random_ >> 56);
-      }
+      for (unsigned char& byte : piece) byte = static_cast<unsigned char>(draw() >> 24);
       break;
   }
   if (bytes == 0) return;
@@ -189,7 +197,7 @@ void HostilePeers::speak(Peer& peer, Nanoseconds now) {
   } else if (errno != EAGAIN && errno != ENOTCONN && errno != EINPROGRESS) {
     ++outcomes_[peer.group].cut;
     hang_up(peer);
-    peer.next = now + plan_.peers[peer.group].come_back;
+    peer.next = now + pause_of(peer);
   }
 }
 
@@ -202,7 +210,7 @@ void HostilePeers::listen(Peer& peer, Nanoseconds now) {
   if (got < 0 && errno == EAGAIN) return;
   ++outcomes_[peer.group].cut;
   hang_up(peer);
-  peer.next = now + plan_.peers[peer.group].come_back;
+  peer.next = now + pause_of(peer);
 }
 
 void HostilePeers::hang_up(Peer& peer) {

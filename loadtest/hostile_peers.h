@@ -46,6 +46,8 @@ class HostilePeers {
   /// Reads and drops; closes it if the server did.
   void listen(Peer& peer, Nanoseconds now);
   void hang_up(Peer& peer);
+  std::uint64_t draw();  ///< 32 bits
+  Nanoseconds pause_of(const Peer& peer);
 
   const LoadPlan& plan_;
   const std::string endpoint_;

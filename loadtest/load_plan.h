@@ -32,6 +32,7 @@ struct FleetPlan {
   bool connected = false;         ///< all connect when the phase begins, paced over its settling
   bool checks_in = true;          ///< each device asks for its work; else the connection once
   bool fetches = true;            ///< each device fetches the model first
+  std::uint64_t turns = 0;        ///< so many in a phase; 0: as long as it lasts
   std::optional<Rate> rate;       ///< devices that turn up; none: they only hold connections
   bool poisson = true;
   double drop_out = 0;    ///< share that vanishes in mid-upload

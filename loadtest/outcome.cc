@@ -38,6 +38,7 @@ void Outcome::merge(Outcome&& other) {
     list = {};
   }
   busiest = std::max(busiest, other.busiest);
+  last_receipt = std::max(last_receipt, other.last_receipt);
 }
 
 }  // namespace muster::loadtest

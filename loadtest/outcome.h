@@ -56,7 +56,8 @@ struct Outcome {
   Counts counts;
   std::map<std::string, std::uint64_t> refusals;  ///< by reason token, put-offs included
   std::map<std::pair<TaskId, RoundNumber>, std::vector<Receipted>> receipts;
-  double busiest = 0;  ///< largest share of a core one worker used while it measured
+  Nanoseconds last_receipt = 0;  ///< since the first phase began
+  double busiest = 0;            ///< largest share of a core one worker used while it measured
 
   void merge(Outcome&& other);
 };

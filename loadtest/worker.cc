@@ -132,6 +132,10 @@ bool Worker::cycle() {
     }
     for (int turn = 0; turn < kTurnsAtOnce && fleet.arrivals && fleet.next_due <= now_; ++turn) {
       arrive(f);
+      if (--fleet.turns_left == 0) {
+        fleet.arrivals.reset();
+        break;
+      }
       fleet.next_due = fleet.origin + fleet.arrivals->next();
       worked = true;
     }
@@ -191,6 +195,14 @@ void Worker::enter_phase() {
         client::mix(client::mix(plan_.seed, f + 1000),
                     client::mix(options_.index, static_cast<unsigned>(phase_)));
     fleet.arrivals.emplace(rate, plan.poisson, seed);
+    fleet.turns_left = ~std::uint64_t{0};
+    if (plan.turns > 0)
+      fleet.turns_left =
+          plan.turns / options_.workers + (options_.index < plan.turns % options_.workers ? 1 : 0);
+    if (fleet.turns_left == 0) {
+      fleet.arrivals.reset();
+      continue;
+    }
     fleet.origin = begin;
     fleet.next_due = begin + fleet.arrivals->next();
   }

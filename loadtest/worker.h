@@ -101,6 +101,7 @@ class Worker {
     std::vector<Index> visit_of;            ///< by device of this worker
     std::vector<std::uint32_t> last_round;  ///< fleets that do not check in: the last one it is in
     std::optional<Arrivals> arrivals;
+    std::uint64_t turns_left = 0;
     Nanoseconds origin = 0, next_due = 0, next_storm = 0;
     Index cursor = 0;      ///< next device of this worker
     Index to_connect = 0;  ///< links still to be opened, from the back

@@ -145,6 +145,7 @@ void Worker::on(Index link, std::uint32_t, const wire::Receipt& receipt) {
     if (visit.nonce != entry.nonce || !visit.work || visit.work->assignment.round != receipt.round)
       continue;
     outcome_.receipts[{receipt.task, receipt.round}].push_back({entry.update, visit.update});
+    outcome_.last_receipt = now_ - options_.start;
     if (!fleet.last_round.empty())
       fleet.last_round[device] = static_cast<std::uint32_t>(receipt.round);
     window_.record(std::max<Nanoseconds>(now_ - visit.ready, 0));
