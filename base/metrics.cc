@@ -429,9 +429,10 @@ std::vector<Metric> make_catalogue() {
        "muster_gpu_errors_total",
        kCounter,
        "errors",
-       {{"class", {"unavailable", "memory"}}},
-       "Errors of the GPU: it could not be used at start, or had no memory for a round. A failed "
-       "launch ends the process: see exit code 70 and the log."},
+       {{"class",
+         {"cublas", "driver", "hang", "hardware", "kernel", "memory", "nccl", "unavailable"}}},
+       "Errors of the GPU: unavailable at this start, or what ended the run before this one (exit "
+       "code 69)."},
       {"backend",
        "muster_backend_fallbacks_total",
        kCounter,

@@ -2,13 +2,16 @@
 //
 // One Backend is chosen at start. Its calls take milliseconds, so they are virtual; the arithmetic
 // inside is in kernels/cell/. Unless said otherwise all pointers of a job point into buffers of the
-// same backend (Backend::allocate) and must stay alive until the stream has been waited for. Calls
-// on one Backend come from one thread (the engine). Results are the same bytes on every backend,
-// level and thread count: sums are integers, f64 norms have the fixed order of kernels/canonical.h.
+// same backend (Backend::allocate) and must stay alive until the stream has been waited for; host
+// arrays of a job (addresses of rows, factors, ...) are read during the call and free after it.
+// Calls on one Backend come from one thread (the engine). Results are the same bytes on every
+// backend, level and thread count: sums are integers, f64 norms have the fixed order of
+// kernels/canonical.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -303,6 +306,13 @@ class Backend {
 
   /// Zeroed memory, 64-byte aligned. kExhausted / "backend_memory" beyond the budget.
   virtual Result<Buffer> allocate(std::size_t bytes) = 0;
+  /// The same for what belongs to the chunks of a model: piece c, `piece_bytes` long (the last may
+  /// be shorter), to chunk c. Where a backend has several devices each chunk lives on one of them,
+  /// so a job on coordinates of a chunk may only touch pieces of that chunk, and whole vectors are
+  /// cut where their pieces are. Buffers of allocate() may meet any chunk.
+  virtual Result<Buffer> allocate_by_chunk(std::size_t bytes, std::size_t /*piece_bytes*/) {
+    return allocate(bytes);
+  }
   /// The same in memory that host code reads and writes whatever the backend, and from which
   /// uploads are fastest: page-locked where there is a device. Part of BackendOptions::host_bytes
   /// there; counted as allocate() is on the CPU. Given back by release().
@@ -368,13 +378,27 @@ struct BackendOptions {
   std::size_t threads = 0;       ///< CPU workers; 0 = one per core
   std::size_t memory_bytes = 0;  ///< budget of allocate(); 0 = no limit
   std::size_t host_bytes = 0;    ///< CUDA: what allocate_host() may give, page-locked at start
+  std::size_t devices = 0;       ///< CUDA: GPUs to use, memory_bytes on each; 0: all there are
+  double hang_seconds = 0;       ///< CUDA: what has no progress for so long hangs; 0: kHangSeconds
+  /// CUDA: what to do when a device failed, before the process ends: `error_class` is one word.
+  /// From any thread; calls nothing of the backend.
+  std::function<void(std::string_view error_class, std::string_view sentence)> on_failure;
   CpuLevel level = detect_cpu_level();
   /// CPU: also use what the processor has beyond its level (VNNI). Off only to compare: equal bits.
   bool extensions = true;
 };
 
+/// Of an operation of a GPU, beside what its size allows it: a thousandth of what a card does.
+inline constexpr double kHangSeconds = 20;
+
+/// Why `auto` did not take a GPU.
+struct Fallback {
+  std::string cause;       ///< one line; empty: it did, or "cpu" was asked for
+  bool gpu_found = false;  ///< there is one, which could not be used
+};
+
 /// "cuda" without a usable device is an error that names the cause; "auto" falls back to the CPU
-/// and puts the cause into `*note` (may be null).
-Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options, std::string* note);
+/// and puts the cause into `*fallback` (may be null).
+Result<std::unique_ptr<Backend>> create_backend(const BackendOptions& options, Fallback* fallback);
 
 }  // namespace muster::kernels

@@ -64,6 +64,9 @@ void read_backend(Document& document, const toml::table& table,
   section.integer("threads", backend.threads, 0, 1024);
   section.choice("cpu_level", backend.cpu_level, {"auto", "baseline", "avx2", "avx512"});
   section.bytes("memory", backend.memory_bytes, kMiB, 16 * kTiB);
+  section.integer("devices", backend.devices, 0, 16);
+  section.choice("gpu_fallback", backend.gpu_fallback, {"allow", "forbid"});
+  section.duration("gpu_deadline", backend.gpu_deadline, kSecond, 3600 * kSecond);
   section.finish();
 }
 

@@ -86,6 +86,9 @@ struct Config {
     std::uint32_t threads = 0;       ///< 0: one per core
     std::string cpu_level = "auto";  ///< "auto", "baseline", "avx2", "avx512"
     std::uint64_t memory_bytes = std::uint64_t{4} << 30;
+    std::uint32_t devices = 0;           ///< GPUs; 0: all there are
+    std::string gpu_fallback = "allow";  ///< or "forbid": "auto" with an unusable GPU is not ready
+    Nanoseconds gpu_deadline = 20 * kSecond;  ///< of an operation, beside what its size allows it
   } backend;
   struct {
     std::string listen = "127.0.0.1:9400";

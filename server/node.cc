@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "server/backend_choice.h"
 #include "server/secrets.h"
 
 namespace muster::server {
@@ -21,13 +22,6 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-kernels::CpuLevel cpu_level(const std::string& name) {
-  if (name == "baseline") return kernels::CpuLevel::kBaseline;
-  if (name == "avx2") return kernels::CpuLevel::kAvx2;
-  if (name == "avx512") return kernels::CpuLevel::kAvx512;
-  return kernels::detect_cpu_level();
 }
 
 }  // namespace
@@ -53,16 +47,9 @@ Status Node::open() {
   const std::size_t slot_bytes = choose_slot_bytes(known);
   const std::size_t slab_bytes = std::max<std::size_t>(config_.ingest.slab_bytes, 8 * slot_bytes);
 
-  kernels::BackendOptions options;
-  options.kind = config_.backend.kind;
-  options.threads = config_.backend.threads;
-  options.memory_bytes = config_.backend.memory_bytes;
-  options.host_bytes = slab_bytes;
-  options.level = cpu_level(config_.backend.cpu_level);
-  std::string note;
-  MUSTER_ASSIGN(backend_, kernels::create_backend(options, &note));
-  if (!note.empty())
-    log_info("backend_cpu", "no usable GPU: the CPU backend serves", {{"cause", note}});
+  MUSTER_ASSIGN(BackendChoice choice, choose_backend(config_, slab_bytes, storage_, stats_));
+  backend_ = std::move(choice.backend);
+  gpu_unready_ = std::move(choice.unready);
 
   MUSTER_ASSIGN(slab_, backend_->allocate_host(slab_bytes));
   slots_ = std::make_unique<ingest::SlotPool>(MutableBytes(slab_.data, slab_.bytes), slot_bytes);
@@ -182,6 +169,7 @@ std::vector<std::string> Node::unready() const {
   std::vector<std::string> causes;
   if (stopping_) causes.emplace_back("draining");
   if (faulted_) causes.emplace_back("spool_fault");
+  if (!gpu_unready_.empty()) causes.push_back(gpu_unready_);
   return causes;
 }
 

@@ -50,6 +50,7 @@ class Node {
   ingest::RoundKeys round_keys_;
   std::unique_ptr<ModelStore> models_;
   std::unique_ptr<kernels::Backend> backend_;
+  std::string gpu_unready_;  ///< a cause of unready(); empty if there is none
   kernels::Buffer slab_;
   std::unique_ptr<ingest::SlotPool> slots_;
   std::unique_ptr<ingest::Spool> spool_;

@@ -7,7 +7,7 @@ namespace {
 
 void must(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS)
-    device_failed(std::string(call).append(": ").append(cublasGetStatusString(status)));
+    device_failed("cublas", std::string(call).append(": ").append(cublasGetStatusString(status)));
 }
 
 }  // namespace

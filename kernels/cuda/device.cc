@@ -3,21 +3,60 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 
 namespace muster::kernels::cuda {
 
-void device_failed(const std::string& what) {
-  const std::string line = "the GPU failed: " + what +
-                           "; acknowledged updates are in the spool, the next start resumes\n";
-  std::fputs(line.c_str(), stderr);
+namespace {
+
+struct {
+  void (*call)(void*, const char*, const char*) = nullptr;
+  void* context = nullptr;
+} failure_hook;
+
+/// One word for people who count (gpu_errors_total).
+const char* class_of(cudaError_t error) {
+  switch (error) {
+    case cudaErrorMemoryAllocation:
+      return "memory";
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorAssert:
+    case cudaErrorLaunchFailure:
+      return "kernel";
+    case cudaErrorECCUncorrectable:
+    case cudaErrorHardwareStackError:
+    case cudaErrorNvlinkUncorrectable:
+      return "hardware";
+    default:
+      return "driver";
+  }
+}
+
+}  // namespace
+
+void on_device_failure(void (*call)(void*, const char*, const char*), void* context) {
+  failure_hook = {call, context};
+}
+
+void device_failed(const char* error_class, const std::string& what) {
+  static std::atomic_flag failing;
+  while (failing.test_and_set()) ::pause();  // another thread is on its way out
+  const std::string line =
+      "the GPU failed: " + what + "; acknowledged updates are in the spool, the next start resumes";
+  if (failure_hook.call != nullptr)
+    failure_hook.call(failure_hook.context, error_class, line.c_str());
+  std::fputs((line + "\n").c_str(), stderr);
   ::_exit(kDeviceExit);  // destructors would call the failed device again
 }
 
 void must(cudaError_t error, const char* call) {
   if (error != cudaSuccess) [[unlikely]]
-    device_failed(
-        fmt::format("{}: {} ({})", call, cudaGetErrorString(error), static_cast<int>(error)));
+    device_failed(class_of(error), fmt::format("{}: {} ({})", call, cudaGetErrorString(error),
+                                               static_cast<int>(error)));
 }
 
 Status started(cudaError_t error, const char* what) {
@@ -27,12 +66,13 @@ Status started(cudaError_t error, const char* what) {
           fmt::format("{}: {} ({})", what, cudaGetErrorString(error), static_cast<int>(error))};
 }
 
-Result<Device> Device::open(int ordinal) {
+Result<int> device_count() {
   int count = 0;
   MUSTER_TRY(started(cudaGetDeviceCount(&count), "no CUDA device"));
-  if (count <= ordinal)
-    return Status(Code::kUnavailable, "cuda_unavailable",
-                  fmt::format("no CUDA device {}: there are {}", ordinal, count));
+  return count;
+}
+
+Result<Device> Device::open(int ordinal) {
   MUSTER_TRY(started(cudaSetDevice(ordinal), "the CUDA device cannot be used"));
   cudaDeviceProp properties{};
   MUSTER_TRY(started(cudaGetDeviceProperties(&properties, ordinal), "the CUDA device is silent"));
@@ -74,7 +114,7 @@ Result<DeviceMemory> allocate_device(std::size_t bytes) {
 
 Result<PinnedMemory> allocate_pinned(std::size_t bytes) {
   return allocate<PinnedMemory>(bytes, "pinned", [&](void** memory) {
-    return cudaHostAlloc(memory, bytes, cudaHostAllocDefault);
+    return cudaHostAlloc(memory, bytes, cudaHostAllocPortable);
   });
 }
 

@@ -15,8 +15,12 @@
 
 namespace muster::kernels::cuda {
 
-/// Prints one line and leaves with kDeviceExit.
-[[noreturn]] void device_failed(const std::string& what);
+/// Tells who asked for it, prints one line and leaves with kDeviceExit. From any thread.
+/// `error_class`: one word (docs/gpu.md).
+[[noreturn]] void device_failed(const char* error_class, const std::string& what);
+/// What device_failed() calls first; of the process.
+void on_device_failure(void (*call)(void* context, const char* error_class, const char* sentence),
+                       void* context);
 /// EX_UNAVAILABLE, what musterd says wherever something outside of it failed.
 inline constexpr int kDeviceExit = 69;
 
@@ -51,6 +55,9 @@ struct PinnedFree {
 };
 using DeviceMemory = std::unique_ptr<std::byte, DeviceFree>;
 using PinnedMemory = std::unique_ptr<std::byte, PinnedFree>;
+
+/// How many there are. Where there is no driver or none answers: "cuda_unavailable".
+Result<int> device_count();
 
 /// The only allocations there are: once each, at start. kExhausted / "backend_memory" with numbers.
 Result<DeviceMemory> allocate_device(std::size_t bytes);

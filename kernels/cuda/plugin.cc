@@ -29,7 +29,8 @@ extern "C" [[gnu::visibility("default")]] void muster_cuda_create(const PluginRe
                               std::to_string(muster::kernels::kPluginVersion) +
                               ", the server needs " + std::to_string(request->version));
   try {
-    auto backend = muster::kernels::cuda::create_backend(*request);
+    muster::kernels::cuda::on_device_failure(request->on_failure, request->context);
+    auto backend = muster::kernels::cuda::create_backend(*request, reply->gpu_found);
     if (!backend.ok()) return refuse(*reply, backend.status().message());
     reply->backend = backend->release();
   } catch (const std::exception& error) {  // none leaves a C function

@@ -31,7 +31,6 @@ class Queue {
 
   Event record(Stream stream);
   bool done(Event event);
-  /// A wait of more than kHangSeconds ends the process.
   void wait(Event event);
   void wait_on(Stream stream, Event event);
 
@@ -70,8 +69,6 @@ class Queue {
 };
 
 /// Points in the streams that can be told apart: past these, record() waits for the oldest.
-inline constexpr std::size_t kEvents = 1024;
-/// No call of the backend takes this long on anything that still works.
-inline constexpr int kHangSeconds = 120;
+inline constexpr std::size_t kEvents = 256;
 
 }  // namespace muster::kernels::cuda

@@ -8,6 +8,7 @@ Subject cuda_subject() {
   Subject subject{"cuda", {}, true};
   subject.options.kind = "cuda";
   subject.options.memory_bytes = std::size_t{3} << 20;
+  subject.options.hang_seconds = 600;
   return subject;
 }
 

@@ -40,8 +40,7 @@ std::uint64_t Conformance::seed() {
 }
 
 void Conformance::SetUp() {
-  std::string note;
-  auto backend = create_backend(GetParam().options, &note);
+  auto backend = create_backend(GetParam().options, nullptr);
   if (!backend.ok()) GTEST_SKIP() << backend.status().to_string();
   backend_ = std::move(backend).value();
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed()));

@@ -32,11 +32,12 @@ TEST(CreateBackend, SaysWhyCudaIsNotThereAndAutoFallsBack) {
   EXPECT_FALSE(cuda.status().message().empty());
 
   options.kind = "auto";
-  std::string note;
-  const auto backend = create_backend(options, &note);
+  Fallback fallback;
+  const auto backend = create_backend(options, &fallback);
   ASSERT_TRUE(backend.ok());
   EXPECT_EQ((*backend)->kind(), "cpu");
-  EXPECT_EQ(note, cuda.status().message());
+  EXPECT_EQ(fallback.cause, cuda.status().message());
+  EXPECT_FALSE(fallback.gpu_found);
 }
 
 TEST(CreateBackend, RefusesALevelTheProcessorLacks) {

@@ -31,7 +31,7 @@ cublasStatus_t refuse(cublasStatus_t status, std::string_view who, std::string_v
 template <class Body>
 cublasStatus_t with_handle(std::string_view who, cublasHandle_t handle, Body body) {
   hooks::Lock lock = hooks::lock();
-  if (hooks::sticky() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
+  if (hooks::enter(who) != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (!handles().contains(handle))
     return refuse(CUBLAS_STATUS_NOT_INITIALIZED, who, "no such handle");
   if (handle->device != hooks::current_device())
@@ -135,7 +135,7 @@ extern "C" {
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   const hooks::Lock lock = hooks::lock();
-  if (hooks::sticky() != cudaSuccess || hooks::device_count() == 0)
+  if (hooks::enter("cublasCreate") != cudaSuccess || hooks::device_count() == 0)
     return CUBLAS_STATUS_NOT_INITIALIZED;
   *handle = new cublasContext;
   (*handle)->device = hooks::current_device();

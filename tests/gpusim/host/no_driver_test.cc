@@ -27,11 +27,13 @@ class NoDriver : public testing::Test {
 };
 
 TEST_F(NoDriver, AutoServesWithTheCpuAndSaysWhyInOneLine) {
-  std::string note;
-  const auto backend = create_backend({}, &note);
+  Fallback fallback;
+  const auto backend = create_backend({}, &fallback);
   ASSERT_TRUE(backend.ok());
+  const std::string& note = fallback.cause;
   EXPECT_THAT(note, AnyOf(HasSubstr("driver"), HasSubstr("no CUDA-capable device"))) << note;
   EXPECT_THAT(note, Not(HasSubstr("\n")));
+  EXPECT_FALSE(fallback.gpu_found);
 }
 
 TEST_F(NoDriver, AskingForCudaIsRefused) {

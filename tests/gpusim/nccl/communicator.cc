@@ -75,7 +75,7 @@ void queue_or_collect(hooks::Lock& lock, Part part) {
 // What every call of a rank must satisfy; cudaErrors come from the runtime.
 ncclResult_t check_call(std::string_view who, ncclComm_t comm, cudaStream_t stream,
                         const Buffers& buffers) {
-  if (hooks::sticky() != cudaSuccess) return ncclUnhandledCudaError;
+  if (hooks::enter(who) != cudaSuccess) return ncclUnhandledCudaError;
   if (!alive(comm)) return refuse(ncclInvalidArgument, who, "no such communicator");
   if (hooks::current_device() != comm->device)
     return refuse(ncclInvalidUsage, who,
@@ -129,7 +129,7 @@ bool alive(ncclComm_t comm) { return registry().alive.contains(comm); }
 
 ncclResult_t join(hooks::Lock&, ncclComm_t* comm, int ranks, std::uint64_t id, int rank) {
   constexpr std::string_view kWho = "ncclCommInitRank";
-  if (hooks::sticky() != cudaSuccess) return ncclUnhandledCudaError;
+  if (hooks::enter(kWho) != cudaSuccess) return ncclUnhandledCudaError;
   if (ranks < 1 || rank < 0 || rank >= ranks || id == 0 || id > registry().ids)
     return refuse(ncclInvalidArgument, kWho, fmt::format("rank {} of {}", rank, ranks));
   std::shared_ptr<World>& world = registry().worlds[id];

@@ -10,6 +10,7 @@ Lock lock() { return Lock(runtime().mutex); }
 void report(std::string_view who, std::string_view what) { runtime().report(who, what); }
 void fail(cudaError_t error) { runtime().fail(error); }
 cudaError_t sticky() { return runtime().sticky; }
+cudaError_t enter(std::string_view who) { return gpusim::enter(who); }
 int current_device() { return gpusim::current_device(); }
 int device_count() { return runtime().settings.devices; }
 

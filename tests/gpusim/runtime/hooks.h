@@ -20,6 +20,9 @@ void report(std::string_view who, std::string_view what);
 // As a GPU whose context is lost: every later call returns `error`.
 void fail(cudaError_t error);
 cudaError_t sticky();
+// A call of the library begins: counted, and failed where GPUSIM_FAIL_CALL says so; or the sticky
+// error.
+cudaError_t enter(std::string_view who);
 
 int current_device();
 int device_count();
