@@ -13,6 +13,12 @@ class ScopedBuffer {
     MUSTER_ASSIGN(const kernels::Buffer buffer, backend.allocate(bytes));
     return ScopedBuffer(backend, buffer);
   }
+  /// As Backend::allocate_by_chunk.
+  static Result<ScopedBuffer> allocate_by_chunk(kernels::Backend& backend, std::size_t bytes,
+                                                std::size_t piece_bytes) {
+    MUSTER_ASSIGN(const kernels::Buffer buffer, backend.allocate_by_chunk(bytes, piece_bytes));
+    return ScopedBuffer(backend, buffer);
+  }
   ScopedBuffer(ScopedBuffer&& other) noexcept
       : backend_(other.backend_), buffer_(std::exchange(other.buffer_, {})) {}
   ScopedBuffer& operator=(ScopedBuffer&&) = delete;

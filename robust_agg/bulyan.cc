@@ -91,7 +91,6 @@ Status elect_and_trim(const Execution& run, Outcome& outcome) {
                             .grid_bits = run.plan.grid_bits,
                             .target = run.sum + chunk_begin(run.plan, c)},
                            kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   outcome.divisor = kept;
   for (const std::uint32_t row : rows) outcome.selected.push_back(run.rows.positions()[row]);

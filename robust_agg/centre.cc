@@ -38,7 +38,6 @@ Result<const float*> Centre::of_chunk(const Execution& run, std::uint32_t index)
   to_floats.model = values_.as<float>();
   to_floats.d = codes.d;
   run.backend.step(to_floats, kernels::Stream::kCompute);
-  finish_jobs(run.backend);
   return values_.as<const float>();
 }
 

@@ -61,7 +61,6 @@ Status clip_around_centre(const Execution& run, Outcome& outcome) {
         run.backend.relate(
             {codes, centre, std::ldexp(1.0, -run.plan.grid_bits), squared_distances, {}},
             kernels::Stream::kCompute);
-      finish_jobs(run.backend);
     }
   }
   outcome.divisor = 1;

@@ -31,7 +31,6 @@ Status sum_kept(const Execution& run, Outcome& outcome) {
     else
       run.backend.window_sum({codes, {}, {}, cut, cut, keep, run.plan.grid_bits, target},
                              kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   const std::uint32_t kept = keep > 0 ? keep : n - 2 * cut;
   outcome.divisor = kept;

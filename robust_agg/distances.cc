@@ -32,7 +32,6 @@ Result<Gram> gram_of_chunks(const Execution& run, std::span<const std::uint32_t>
     for (const int exponent : codes.scale_exponents)
       least_exponent = std::min(least_exponent.value_or(exponent), exponent);
     run.backend.gram({codes, around, buffer.as<double>(), rows}, kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   // A centre on a grid coarser than the scales leaves no multiples of them.
   if (centre && least_exponent && *least_exponent < -run.plan.grid_bits) least_exponent.reset();

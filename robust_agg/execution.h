@@ -85,7 +85,7 @@ struct Execution {
   const SketchedCohort* sketched = nullptr;  ///< null: the rule does not use sketches
 };
 
-/// Waits until the rows and host arrays of the jobs queued so far may change.
+/// Waits until the jobs queued so far are done.
 void finish_jobs(kernels::Backend& backend);
 
 /// Whether a rule without pre-steps looks at the norms of updates.

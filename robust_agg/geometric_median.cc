@@ -62,7 +62,6 @@ Status move(const Execution& run, std::span<const double> factors, double diviso
                            kernels::Stream::kCompute);
     if (!squared_distances.empty())
       run.backend.relate({codes, target, scale, squared_distances, {}}, kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   return {};
 }

@@ -137,7 +137,6 @@ std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chu
     } else {
       fold_chunk(plan_, backend_, codes, factors_, counted_, sum_ + chunk_begin(plan_, c));
     }
-    finish_jobs(backend_);
   }
   return added_;
 }
@@ -193,7 +192,6 @@ Status fold_rows(const Execution& run, Outcome& outcome) {
   for (std::uint32_t c = 0; c < run.plan.chunk_count; ++c) {
     MUSTER_ASSIGN(const kernels::Codes codes, run.rows.chunk(c));
     fold_chunk(run.plan, run.backend, codes, factors, weights, run.sum + chunk_begin(run.plan, c));
-    finish_jobs(run.backend);
   }
   finish_fold(run.plan, run.backend, total_weight, run.sum, outcome);
   return {};

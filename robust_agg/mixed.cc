@@ -130,7 +130,6 @@ Status sum_window(const Execution& run, const Mixed& mixed, const Window& window
     run.backend.window_sum({codes, mixed.factors, stages, window.cut, window.cut, window.keep,
                             run.plan.grid_bits, run.sum + chunk_begin(run.plan, c)},
                            kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   outcome.divisor = window.keep > 0 ? window.keep : n - 2 * window.cut;
   return {};
@@ -160,7 +159,6 @@ Status add_up(const Execution& run, std::span<const std::uint32_t> rows,
     if (from_start)
       run.backend.merge({target, pull, static_cast<double>(run.rows.n()), sum, codes.d},
                         kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   return {};
 }

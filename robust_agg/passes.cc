@@ -35,7 +35,6 @@ Status add_rows(const Execution& run, std::span<const double> factors) {
     run.backend.accumulate(
         {codes, factors, weights, run.plan.grid_bits, run.sum + chunk_begin(run.plan, c)},
         kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   return {};
 }
@@ -48,7 +47,6 @@ Status add_rows(const Execution& run, std::span<const std::uint32_t> rows) {
     run.backend.accumulate(
         {codes, factors, weights, run.plan.grid_bits, run.sum + chunk_begin(run.plan, c)},
         kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   return {};
 }
@@ -83,7 +81,6 @@ Result<std::vector<double>> begin_at(const Execution& run, Start start) {
                     "task, or value_bound was lowered");
     run.backend.accumulate({codes, {&factor, 1}, {&weight, 1}, run.plan.grid_bits, run.sum + begin},
                            kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   std::vector<double> squared_distances(run.rows.n());
   MUSTER_TRY(measure(run, std::ldexp(1.0, -run.plan.grid_bits), squared_distances));

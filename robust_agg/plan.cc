@@ -249,6 +249,17 @@ void place_sketches(Plan& plan) {
         {"sketches of a shard made at the close", SketchFold::bytes(plan, plan.rows_at_once())});
 }
 
+/// As many as make a job worth its launch, in two halves.
+std::uint32_t staged_updates(const Plan& plan) {
+  constexpr std::size_t kHalfBytes = std::size_t{64} << 20;
+  constexpr std::size_t kTogether = 16;
+  // There is room for one decoded update.
+  if (plan.decoded_pitch > 0) return 2;
+  const std::size_t update = plan.chunk_count * plan.row_pitch;
+  return 2 * static_cast<std::uint32_t>(std::clamp<std::size_t>(
+                 kHalfBytes / std::max<std::size_t>(update, 1), 1, kTogether));
+}
+
 Status place_codes(Plan& plan) {
   const PlanRequest& request = plan.request;
   const std::size_t one_chunk = std::size_t{plan.rows_at_once()} * plan.row_pitch;
@@ -257,7 +268,14 @@ Status place_codes(Plan& plan) {
   const std::size_t rest = total(plan.memory);
   MemoryItem codes;
   if (plan.streaming) {
-    codes = {"codes of one update", plan.chunk_count * plan.row_pitch};
+    const std::size_t update = plan.chunk_count * plan.row_pitch;
+    while (bounded && plan.staged_updates > 2 &&
+           rest + plan.staged_updates * update > request.memory_budget)
+      plan.staged_updates -= 2;
+    codes = {plan.staged_updates == 1
+                 ? "codes of one update"
+                 : "codes of " + std::to_string(plan.staged_updates) + " updates on their way",
+             plan.staged_updates * update};
   } else if (!bounded || rest + all <= request.memory_budget) {
     codes = {"codes of all updates", all};
     plan.resident = true;
@@ -328,6 +346,7 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
                       std::to_string(request.max_weight) + " leave a grid of 2^-" +
                       std::to_string(plan.grid_bits) + ", the coarsest allowed is 2^-" +
                       std::to_string(kLeastGridBits) + ": lower one of the three");
+  if (plan.streaming && !backend.host_visible()) plan.staged_updates = staged_updates(plan);
   plan.memory = fixed_memory(plan, backend);
   place_sketches(plan);
   MUSTER_TRY(place_codes(plan));

@@ -58,6 +58,10 @@ struct Plan {
   std::size_t counter_bytes = 0;  ///< of all histograms
   bool resident =
       false;  ///< codes of all updates stay in backend memory; else re-read from the spool
+  /// Streaming: whole updates with room in backend memory before they are folded. One where the
+  /// backend folds them as they lie in their slots; else two halves, one filled while the other is
+  /// folded.
+  std::uint32_t staged_updates = 1;
   std::size_t decoded_pitch = 0;  ///< EDEN, TOPK: f32 of a decoded chunk of one row; else 0
   std::size_t decoded_bytes = 0;  ///< of one update (streaming), or one chunk of all updates
   /// Sketched scores: a SketchFold of max_updates is to be kept while updates arrive. False where

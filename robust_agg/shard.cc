@@ -198,7 +198,8 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
   part_plan.request.pre_steps = with_faults(plan.request.pre_steps, shards.f);
   const auto d = static_cast<std::size_t>(plan.rule_dimension);
   MUSTER_ASSIGN(const ScopedBuffer part_sum,
-                ScopedBuffer::allocate(backend, d * sizeof(std::int64_t)));
+                ScopedBuffer::allocate_by_chunk(backend, d * sizeof(std::int64_t),
+                                                plan.rule_chunk * sizeof(std::int64_t)));
   Outcome outcome;
   std::string first;
   const std::vector<std::uint32_t> order = by_rank(cohort);

@@ -161,7 +161,9 @@ Result<SketchFold> SketchFold::create(kernels::Backend& backend, const Plan& pla
   MUSTER_ASSIGN(ScopedBuffer sums, ScopedBuffer::allocate(backend, together(plan) * kSumBytes));
   MUSTER_ASSIGN(ScopedBuffer decoded,
                 ScopedBuffer::allocate(backend, plan.decoded_pitch * sizeof(float)));
-  MUSTER_ASSIGN(ScopedBuffer total, ScopedBuffer::allocate(backend, total_bytes(plan)));
+  MUSTER_ASSIGN(ScopedBuffer total,
+                ScopedBuffer::allocate_by_chunk(backend, total_bytes(plan),
+                                                plan.rule_chunk * sizeof(std::int64_t)));
   backend.fill_zero(total.data(), total_bytes(plan), kernels::Stream::kCompute);
   return SketchFold(backend, plan, std::move(pattern), std::move(store), std::move(sums),
                     std::move(decoded), std::move(total));
@@ -178,7 +180,6 @@ void SketchFold::add_to_total(std::uint32_t chunk, const kernels::Codes& codes,
   backend_->accumulate({codes, factors, ones, plan_->grid_bits,
                         total_.as<std::int64_t>() + chunk_begin(*plan_, chunk)},
                        kernels::Stream::kCompute);
-  finish_jobs(*backend_);
 }
 
 Status SketchFold::take(std::uint32_t chunk, const Chunks& chunk_of) {
@@ -189,7 +190,6 @@ Status SketchFold::take(std::uint32_t chunk, const Chunks& chunk_of) {
       as_rules_take(*plan_, *backend_, sent, decoded_.as<float>(), decoded_address_);
   backend_->inspect({codes, plan_->request.value_bound, summaries_}, kernels::Stream::kCompute);
   backend_->sketch(pattern_.job(chunk, codes, sums_.as<std::int64_t>()), kernels::Stream::kCompute);
-  finish_jobs(*backend_);
   std::vector<double> factors(added_.size());
   for (std::size_t i = 0; i < added_.size(); ++i) {
     norms_[i] += summaries_[i].squared_norm;

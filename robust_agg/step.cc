@@ -11,11 +11,18 @@ namespace {
 
 constexpr std::string_view kNames[] = {"sgd", "momentum", "adam", "yogi", "adagrad"};
 
-/// A vector of the model in backend memory, `fresh` everywhere where the host has none yet.
-Result<ScopedBuffer> upload(kernels::Backend& backend, const std::vector<float>& values,
-                            std::size_t d, float fresh = 0) {
+/// A vector of the model in backend memory, zeros.
+Result<ScopedBuffer> vector_of(kernels::Backend& backend, const Plan& plan) {
+  return ScopedBuffer::allocate_by_chunk(backend, plan.request.dimension * sizeof(float),
+                                         plan.request.chunk_coordinates * sizeof(float));
+}
+
+/// The same with the values, or `fresh` everywhere where the host has none yet.
+Result<ScopedBuffer> upload(kernels::Backend& backend, const Plan& plan,
+                            const std::vector<float>& values, float fresh = 0) {
+  const auto d = static_cast<std::size_t>(plan.request.dimension);
   MUSTER_CHECK(values.empty() || values.size() == d);
-  MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(backend, d * sizeof(float)));
+  MUSTER_ASSIGN(ScopedBuffer buffer, vector_of(backend, plan));
   if (!values.empty())
     backend.upload(buffer.data(), std::as_bytes(std::span(values)), kernels::Stream::kCompute);
   if (values.empty() && fresh != 0) {
@@ -40,10 +47,9 @@ float fresh_second(const StepParameters& parameters) {
 }
 
 /// The aggregate itself, as f32: a step of rate 1 from zero.
-Result<std::vector<float>> read_aggregate(kernels::Backend& backend,
+Result<std::vector<float>> read_aggregate(kernels::Backend& backend, const Plan& plan,
                                           const kernels::StepJob& moved) {
-  MUSTER_ASSIGN(const ScopedBuffer buffer,
-                ScopedBuffer::allocate(backend, moved.d * sizeof(float)));
+  MUSTER_ASSIGN(const ScopedBuffer buffer, vector_of(backend, plan));
   kernels::StepJob job;
   job.learning_rate = 1;
   job.sum = moved.sum;
@@ -100,14 +106,15 @@ Status apply_step(kernels::Backend& backend, const StepParameters& parameters, c
   const bool has_first = has_first_moment(parameters.optimiser);
   const bool has_second = has_second_moment(parameters.optimiser);
 
-  MUSTER_ASSIGN(const ScopedBuffer model, upload(backend, state.values, d));
+  MUSTER_ASSIGN(const ScopedBuffer model, upload(backend, plan, state.values));
   std::optional<ScopedBuffer> first, second;
   if (has_first) {
-    MUSTER_ASSIGN(ScopedBuffer buffer, upload(backend, state.first, d));
+    MUSTER_ASSIGN(ScopedBuffer buffer, upload(backend, plan, state.first));
     first.emplace(std::move(buffer));
   }
   if (has_second) {
-    MUSTER_ASSIGN(ScopedBuffer buffer, upload(backend, state.second, d, fresh_second(parameters)));
+    MUSTER_ASSIGN(ScopedBuffer buffer,
+                  upload(backend, plan, state.second, fresh_second(parameters)));
     second.emplace(std::move(buffer));
   }
   kernels::StepJob job;
@@ -129,7 +136,7 @@ Status apply_step(kernels::Backend& backend, const StepParameters& parameters, c
   if (has_first) next.first = download(backend, *first, d);
   if (has_second) next.second = download(backend, *second, d);
   if (uses_previous(plan.request.rule)) {
-    MUSTER_ASSIGN(next.aggregate, read_aggregate(backend, job));
+    MUSTER_ASSIGN(next.aggregate, read_aggregate(backend, plan, job));
   }
   MUSTER_TRY(check_finite(next.values, "the model"));
   MUSTER_TRY(check_finite(next.first, "the first moment"));

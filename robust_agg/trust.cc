@@ -43,7 +43,6 @@ Result<std::vector<double>> trusted_products(const Execution& run, std::uint32_t
                            kernels::Stream::kCompute);
     run.backend.relate({codes, buffer.as<std::int64_t>(), std::ldexp(1.0, -bits), {}, products},
                        kernels::Stream::kCompute);
-    finish_jobs(run.backend);
   }
   return products;
 }

@@ -23,32 +23,45 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   std::unique_ptr<CohortBuilder> builder(new CohortBuilder(std::move(parts)));
   const robust::Plan& plan = builder->parts_.plan;
   kernels::Backend& backend = builder->parts_.backend;
-  MUSTER_ASSIGN(builder->sum_, backend.allocate(plan.rule_dimension * sizeof(std::int64_t)));
+  MUSTER_ASSIGN(builder->sum_, backend.allocate_by_chunk(plan.rule_dimension * sizeof(std::int64_t),
+                                                         plan.rule_chunk * sizeof(std::int64_t)));
   if (plan.restores) {
     MUSTER_ASSIGN(builder->model_sum_,
-                  backend.allocate(plan.request.dimension * sizeof(std::int64_t)));
+                  backend.allocate_by_chunk(plan.request.dimension * sizeof(std::int64_t),
+                                            plan.request.chunk_coordinates * sizeof(std::int64_t)));
   }
   if (plan.streaming && plan.decoded_bytes > 0) {
-    MUSTER_ASSIGN(builder->decoded_, backend.allocate(plan.decoded_bytes));
+    MUSTER_ASSIGN(builder->decoded_, backend.allocate_by_chunk(plan.decoded_bytes,
+                                                               plan.decoded_pitch * sizeof(float)));
   }
   if (plan.counting) {
-    MUSTER_ASSIGN(builder->counters_, backend.allocate(plan.counter_bytes));
+    MUSTER_ASSIGN(
+        builder->counters_,
+        backend.allocate_by_chunk(
+            plan.counter_bytes, plan.rule_chunk * kernels::count_bytes(plan.request.format.codec)));
   }
   if (robust::uses_previous(plan.request.rule)) {
-    MUSTER_ASSIGN(builder->previous_, backend.allocate(plan.request.dimension * sizeof(float)));
+    MUSTER_ASSIGN(builder->previous_,
+                  backend.allocate_by_chunk(plan.request.dimension * sizeof(float),
+                                            plan.request.chunk_coordinates * sizeof(float)));
   }
   // One update while it is folded, all updates, or those rows of a chunk that are needed at once.
   std::size_t rows = plan.rows_at_once();
+  std::size_t rows_of_chunk = 0;  // where rows of one chunk lie together
   if (plan.streaming)
-    rows = plan.chunk_count;
+    rows_of_chunk = plan.staged_updates;
   else if (plan.resident)
-    rows = std::size_t{plan.request.max_updates} * plan.chunk_count;
-  MUSTER_ASSIGN(builder->codes_, backend.allocate(rows * plan.row_pitch));
+    rows_of_chunk = plan.request.max_updates;
+  if (rows_of_chunk > 0) rows = rows_of_chunk * plan.chunk_count;
+  MUSTER_ASSIGN(builder->codes_,
+                backend.allocate_by_chunk(rows * plan.row_pitch, rows_of_chunk * plan.row_pitch));
   if (plan.streaming) {
     builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>(),
                            builder->decoded_.as<float>(), builder->counters_.as<std::uint32_t>());
     // There is room for one decoded update.
-    if (plan.decoded_bytes == 0)
+    if (builder->stages())
+      builder->fold_together_ = plan.staged_updates / 2;
+    else if (plan.decoded_bytes == 0)
       builder->fold_together_ = builder->company(plan.counting ? kCountTogether : kFoldTogether);
   }
   if (plan.sketched_on_arrival) {
@@ -72,6 +85,7 @@ CohortBuilder::CohortBuilder(CohortParts parts)
 CohortBuilder::~CohortBuilder() {
   waiting_.clear();
   release_slots();
+  give_back_sent(true);
   parts_.backend.release(codes_);
   parts_.backend.release(decoded_);
   parts_.backend.release(counters_);
@@ -94,6 +108,7 @@ std::size_t CohortBuilder::book_bytes(const robust::Plan& plan) {
 Result<bool> CohortBuilder::add(const ingest::Arrival& arrival) {
   const ingest::RecordHeader& header = arrival.header;
   MUSTER_CHECK_OP(header.chunk, <, parts_.plan.chunk_count);
+  give_back_sent(false);
   auto [found, fresh] = updates_.try_emplace(header.update);
   Update& update = found->second;
   if (fresh) {
@@ -114,8 +129,7 @@ Result<bool> CohortBuilder::add(const ingest::Arrival& arrival) {
   ++update.chunks_here;
   const bool whole = update.chunks_here == parts_.plan.chunk_count;
   if (parts_.plan.resident) {
-    MUSTER_TRY(load(update, header.chunk, resident_row(header.chunk, update.row)));
-    give_back(chunk);
+    MUSTER_TRY(send(update, header.chunk, resident_row(header.chunk, update.row)));
   }
   const bool waits = parts_.plan.streaming || sketches_;
   if (whole && waits) {
@@ -142,6 +156,7 @@ void CohortBuilder::give_back(Update& update) {
 
 void CohortBuilder::release_slots() {
   flush();
+  give_back_sent(true);
   for (auto& [id, update] : updates_) give_back(update);
 }
 
@@ -171,13 +186,45 @@ Result<ConstBytes> CohortBuilder::payload_of(const Update& update, std::uint32_t
   return payload;
 }
 
-/// Brings the codes of one chunk into backend memory.
+/// Brings the codes of one chunk into backend memory, where jobs queued before may still read what
+/// was there.
 Status CohortBuilder::load(const Update& update, std::uint32_t index, std::byte* target) {
   MUSTER_ASSIGN(const ConstBytes payload, payload_of(update, index));
+  parts_.backend.wait_on(kernels::Stream::kCopy, parts_.backend.record(kernels::Stream::kCompute));
   parts_.backend.upload(target, payload, kernels::Stream::kCopy);
   parts_.backend.wait(parts_.backend.record(kernels::Stream::kCopy));
   return {};
 }
+
+/// The same without waiting, into memory that no job reads: the slot goes back when its bytes are
+/// there, and order_compute() comes before they are used.
+Status CohortBuilder::send(Update& update, std::uint32_t index, std::byte* target) {
+  Chunk& chunk = update.chunks[index];
+  MUSTER_ASSIGN(const ConstBytes payload, payload_of(update, index));
+  parts_.backend.upload(target, payload, kernels::Stream::kCopy);
+  arrived_ = parts_.backend.record(kernels::Stream::kCopy);
+  if (chunk.slot == kNoSlot || payload.data() == inflated_.data()) {
+    parts_.backend.wait(arrived_);  // the buffer it came from is used again
+    give_back(chunk);
+  } else {
+    sent_.push_back({arrived_, chunk.slot});
+    chunk.slot = kNoSlot;
+  }
+  return {};
+}
+
+/// Slots whose bytes arrived; all of them, in the end, with `wait`.
+void CohortBuilder::give_back_sent(bool wait) {
+  while (!sent_.empty() && (wait || parts_.backend.done(sent_.front().event))) {
+    if (wait) parts_.backend.wait(sent_.front().event);
+    parts_.slots.give_back(sent_.front().slot);
+    --slots_held_;
+    sent_.pop_front();
+  }
+}
+
+/// What is computed from now on sees all that was sent.
+void CohortBuilder::order_compute() { parts_.backend.wait_on(kernels::Stream::kCompute, arrived_); }
 
 /// Where the codes of a chunk can be used as they lie: resident, or in their slot. Null: nowhere.
 const std::byte* CohortBuilder::at_hand(const Update& update, std::uint32_t index) const {
@@ -191,6 +238,7 @@ const std::byte* CohortBuilder::at_hand(const Update& update, std::uint32_t inde
 
 /// Lets a whole update wait for company, or takes it at once where its codes are not at hand.
 Status CohortBuilder::enlist(Update& update) {
+  if (stages()) return stage(update);
   bool usable = true;
   for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
     usable = usable && at_hand(update, c) != nullptr;
@@ -200,12 +248,28 @@ Status CohortBuilder::enlist(Update& update) {
   return {};
 }
 
+/// Sends a whole update to the half of the staged rows that is being filled; a full half is folded
+/// while the other fills.
+Status CohortBuilder::stage(Update& update) {
+  const std::uint32_t half = next_stage_ / static_cast<std::uint32_t>(fold_together_);
+  if (waiting_.empty()) parts_.backend.wait_on(kernels::Stream::kCopy, folded_[half]);
+  update.stage = next_stage_++;
+  for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
+    MUSTER_TRY(send(update, c, staged_row(c, update.stage)));
+  waiting_.push_back(&update);
+  if (waiting_.size() >= fold_together_) flush();
+  return {};
+}
+
 void CohortBuilder::flush() {
+  give_back_sent(false);
   if (waiting_.empty()) return;
+  order_compute();
   const std::size_t n = waiting_.size();
   std::vector<const std::byte*> rows(n * parts_.plan.chunk_count);
   for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
-    for (std::size_t i = 0; i < n; ++i) rows[c * n + i] = at_hand(*waiting_[i], c);
+    for (std::size_t i = 0; i < n; ++i)
+      rows[c * n + i] = stages() ? staged_row(c, waiting_[i]->stage) : at_hand(*waiting_[i], c);
   if (parts_.plan.streaming) {
     fold(waiting_, rows);
   } else {
@@ -217,6 +281,11 @@ void CohortBuilder::flush() {
     for (std::size_t i = 0; i < n; ++i) waiting_[i]->sketch = added[i].index;
   }
   for (Update* const update : waiting_) give_back(*update);
+  if (stages()) {
+    const auto half = waiting_.front()->stage / static_cast<std::uint32_t>(fold_together_);
+    folded_[half] = parts_.backend.record(kernels::Stream::kCompute);
+    next_stage_ = static_cast<std::uint32_t>((1 - half) * fold_together_);
+  }
   waiting_.clear();
 }
 
@@ -237,6 +306,7 @@ Status CohortBuilder::sketch_alone(Update& update) {
   const std::byte* row = nullptr;
   const auto chunk_of = [&](std::uint32_t c) -> Result<kernels::Codes> {
     row = at_hand(update, c);
+    order_compute();
     if (row == nullptr) {
       MUSTER_TRY(load(update, c, codes_.data));
       row = codes_.data;
@@ -267,6 +337,11 @@ void CohortBuilder::fold(std::span<Update* const> updates, std::span<const std::
 
 std::byte* CohortBuilder::resident_row(std::uint32_t chunk, std::uint32_t row) const {
   const std::size_t first = std::size_t{chunk} * parts_.plan.request.max_updates;
+  return codes_.data + (first + row) * parts_.plan.row_pitch;
+}
+
+std::byte* CohortBuilder::staged_row(std::uint32_t chunk, std::uint32_t row) const {
+  const std::size_t first = std::size_t{chunk} * parts_.plan.staged_updates;
   return codes_.data + (first + row) * parts_.plan.row_pitch;
 }
 
@@ -398,6 +473,7 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
   auto* const sum = sum_.as<std::int64_t>();
   Aggregated result;
   flush();
+  order_compute();
   if (plan.streaming) {
     // Every whole update is folded. The seal took exactly those.
     if (sealed.size() != complete_)

@@ -2,7 +2,9 @@
 // sealed set as the rules want it. One thread (the engine).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -90,6 +92,7 @@ class CohortBuilder {
     std::uint32_t row = 0;
     std::uint32_t chunks_here = 0;
     std::uint32_t sketch = 0;  ///< where sketches are made on arrival
+    std::uint32_t stage = 0;   ///< its row of the staged ones, while it waits
     std::vector<Chunk> chunks;
   };
   struct IdHash {
@@ -102,6 +105,10 @@ class CohortBuilder {
   /// The raw codes of one chunk, until the next call.
   Result<ConstBytes> payload_of(const Update& update, std::uint32_t chunk);
   Status load(const Update& update, std::uint32_t chunk, std::byte* target);
+  Status send(Update& update, std::uint32_t chunk, std::byte* target);
+  void give_back_sent(bool wait);
+  void order_compute();
+  Status stage(Update& update);
   Status enlist(Update& update);
   void fold(std::span<Update* const> updates, std::span<const std::byte* const> rows);
   Status fold_alone(Update& update);
@@ -111,6 +118,9 @@ class CohortBuilder {
   robust::SketchKey sketch_key() const;
   kernels::Codes codes_of(std::uint32_t chunk, std::span<const std::byte* const> rows) const;
   std::byte* resident_row(std::uint32_t chunk, std::uint32_t row) const;
+  std::byte* staged_row(std::uint32_t chunk, std::uint32_t row) const;
+  /// Whole updates go to the device before they are folded.
+  bool stages() const { return parts_.plan.staged_updates > 1; }
   const std::byte* at_hand(const Update& update, std::uint32_t chunk) const;
   void give_back(Chunk& chunk);
   void give_back(Update& update);
@@ -130,7 +140,16 @@ class CohortBuilder {
   std::optional<ingest::Inflater> inflater_;
   std::optional<robust::RowFold> fold_;  ///< streaming rules
   std::optional<robust::SketchFold> sketches_;
-  std::vector<Update*> waiting_;   ///< whole, every chunk at hand, not folded yet
+  std::vector<Update*> waiting_;  ///< whole, every chunk at hand, not folded yet
+  /// A slot on its way to the device, and the point at which it is there.
+  struct Sent {
+    kernels::Event event;
+    ingest::SlotIndex slot;
+  };
+  std::deque<Sent> sent_;
+  kernels::Event arrived_;  ///< all that was sent; the device computes on it after this
+  std::array<kernels::Event, 2> folded_;  ///< since when a half of the staged rows is free
+  std::uint32_t next_stage_ = 0;
   std::size_t fold_together_ = 1;  ///< most of them
 };
 
