@@ -89,17 +89,18 @@ Result<std::unique_ptr<SimNode>> SimNode::boot(Storage& storage, const SimOption
   MUSTER_TRY(server::load_round_keys(*node->masters_, *node->control_, node->round_keys_));
   node->models_ = std::make_unique<server::ModelStore>(storage, dir);
   kernels::BackendOptions backend;
-  backend.kind = "cpu";
+  backend.kind = options.backend;
+  if (options.backend == "cuda") {
+    backend.memory_bytes = options.backend_bytes;
+    backend.host_bytes = options.slots * options.slot_bytes;
+    backend.hang_seconds = options.hang_seconds;
+  }
   backend.level = options.level;
   backend.threads = options.threads;
   MUSTER_ASSIGN(node->backend_, kernels::create_backend(backend, nullptr));
-  node->slab_.resize(options.slots * options.slot_bytes + 64);
-  const auto misalignment = reinterpret_cast<std::uintptr_t>(node->slab_.data()) % 64;
-  node->slots_ =
-      std::make_unique<ingest::SlotPool>(MutableBytes(node->slab_)
-                                             .subspan(misalignment == 0 ? 0 : 64 - misalignment)
-                                             .first(options.slots * options.slot_bytes),
-                                         options.slot_bytes);
+  MUSTER_ASSIGN(node->slab_, node->backend_->allocate_host(options.slots * options.slot_bytes));
+  node->slots_ = std::make_unique<ingest::SlotPool>(
+      MutableBytes(node->slab_.data, node->slab_.bytes), options.slot_bytes);
   server::RecoveredRounds recovered;
   ingest::SpoolOptions spool;
   spool.directory = dir + "/spool";

@@ -48,6 +48,9 @@ class DirectService final : public ingest::Service {
 
 struct SimOptions {
   server::Config config;
+  std::string backend = "cpu";
+  std::size_t backend_bytes = std::size_t{8} << 20;  ///< CUDA: memory of each device
+  double hang_seconds = 600;                         ///< CUDA; an emulated device is slow
   kernels::CpuLevel level = kernels::detect_cpu_level();
   std::size_t threads = 1;
   std::size_t slots = 64;
@@ -66,6 +69,7 @@ class SimNode {
   /// Lets the engine work until nothing is left to do.
   Status settle();
   server::Engine& engine() { return *engine_; }
+  kernels::Backend& backend() { return *backend_; }
   server::Task& task() { return *engine_->tasks().begin()->second; }
   /// SHA-256 of a released model file, as indexed.
   Result<Sha256> model_hash(ModelVersion version);
@@ -78,7 +82,7 @@ class SimNode {
   ingest::RoundKeys round_keys_;
   std::unique_ptr<server::ModelStore> models_;
   std::unique_ptr<kernels::Backend> backend_;
-  std::vector<std::byte> slab_;
+  kernels::Buffer slab_;  ///< page-locked where there is a device; goes with the backend
   std::unique_ptr<ingest::SlotPool> slots_;
   std::unique_ptr<ingest::Spool> spool_;
   ingest::KeyRing keys_;

@@ -1,0 +1,136 @@
+// What a start does with a GPU that is there and cannot be used, or that failed in the run before.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "server/backend_choice.h"
+#include "tests/cuda_server/child.h"
+#include "tests/gpusim/runtime/control.h"
+
+namespace muster::server {
+namespace {
+
+constexpr std::size_t kSlab = 1 << 20;
+
+class GpuPolicy : public testing::Test {
+ protected:
+  void SetUp() override {
+    log_setup(LogFormat::kText, LogLevel::kInfo);
+    ASSERT_TRUE(gpusim::control::present()) << "run it by ctest, which puts the emulator first";
+    config_.data_dir = folder_.path();
+    config_.backend.memory_bytes = 8 << 20;
+    config_.backend.gpu_deadline = 600 * kSecond;
+  }
+
+  struct Start {
+    std::string kind, unready, reason;
+    std::uint64_t fallbacks = 0, hangs = 0, kernels = 0, unavailable = 0;
+  };
+  /// Chooses in this process, with its own counters.
+  Start start() {
+    Stats stats;
+    Start start;
+    auto choice = choose_backend(config_, kSlab, storage_, stats);
+    if (choice.ok()) {
+      start.kind = choice->backend->kind();
+      start.unready = choice->unready;
+    } else {
+      start.reason = choice.status().reason();
+    }
+    const auto errors = [&](const char* error_class) {
+      return stats.counter("muster_gpu_errors_total", {{"class", error_class}}).value();
+    };
+    start.fallbacks = stats.counter("muster_backend_fallbacks_total").value();
+    start.hangs = errors("hang");
+    start.kernels = errors("kernel");
+    start.unavailable = errors("unavailable");
+    return start;
+  }
+  /// A run whose GPU fails: it takes memory, and the kernel that clears it does not.
+  int run_until_failure(const char* fault) {
+    gpusim::control::set(fault, 1);
+    config_.backend.gpu_deadline = kSecond;
+    Stats stats;
+    const auto choice = choose_backend(config_, kSlab, storage_, stats);
+    if (!choice.ok()) return 1;
+    kernels::Backend& backend = *choice->backend;
+    const kernels::Buffer sums = backend.allocate(8 * 64).value();
+    backend.elect(sums.as<std::int64_t>(), 64, kernels::Stream::kCompute);
+    backend.wait(backend.record(kernels::Stream::kCompute));
+    return 0;
+  }
+
+  sim::Folder folder_;
+  PosixStorage storage_;
+  Config config_;
+};
+
+TEST_F(GpuPolicy, AutoTakesTheGpu) {
+  const Start got = start();
+  EXPECT_EQ(got.kind, "cuda");
+  EXPECT_EQ(got.unready, "");
+  EXPECT_EQ(got.fallbacks, 0u);
+}
+
+TEST_F(GpuPolicy, AllowServesWithTheCpuAndCounts) {
+  gpusim::control::set("GPUSIM_FAIL_MALLOC", 1);
+  const Start got = start();
+  EXPECT_EQ(got.kind, "cpu");
+  EXPECT_EQ(got.unready, "");
+  EXPECT_EQ(got.fallbacks, 1u);
+  EXPECT_EQ(got.unavailable, 1u);
+}
+
+TEST_F(GpuPolicy, ForbidIsNotReady) {
+  config_.backend.gpu_fallback = "forbid";
+  gpusim::control::set("GPUSIM_FAIL_MALLOC", 1);
+  const Start got = start();
+  EXPECT_EQ(got.kind, "cpu");
+  EXPECT_EQ(got.unready, "gpu_unusable");
+  EXPECT_EQ(got.fallbacks, 1u);
+}
+
+TEST_F(GpuPolicy, CudaInsists) {
+  config_.backend.kind = "cuda";
+  gpusim::control::set("GPUSIM_FAIL_MALLOC", 1);
+  EXPECT_EQ(start().reason, "cuda_unavailable");
+}
+
+TEST_F(GpuPolicy, MoreGpusThanThereAreIsARefusal) {
+  config_.backend.kind = "cuda";
+  config_.backend.devices = 16;
+  EXPECT_EQ(start().reason, "cuda_unavailable");
+}
+
+TEST_F(GpuPolicy, TheRunAfterAFailureIsTheCpusAndTheNextTriesAgain) {
+  const sim::ChildEnd end = sim::in_child([&] { return run_until_failure("GPUSIM_FAIL_LAUNCH"); });
+  ASSERT_EQ(end.status, 69) << end.output;
+  EXPECT_EQ(end.count("the GPU failed: "), 1u) << end.output;
+  const Start after = start();
+  EXPECT_EQ(after.kind, "cpu");
+  EXPECT_EQ(after.fallbacks, 1u);
+  EXPECT_EQ(after.kernels, 1u);
+  const Start next = start();
+  EXPECT_EQ(next.kind, "cuda");
+  EXPECT_EQ(next.fallbacks, 0u);
+  EXPECT_EQ(next.kernels, 0u);
+}
+
+TEST_F(GpuPolicy, AHangIsNoticedAndCounted) {
+  const sim::ChildEnd end = sim::in_child([&] { return run_until_failure("GPUSIM_HANG"); });
+  ASSERT_EQ(end.status, 69) << end.output;
+  EXPECT_EQ(start().hangs, 1u);
+}
+
+TEST_F(GpuPolicy, ForbidTriesAFailedGpuAgainAtOnce) {
+  config_.backend.gpu_fallback = "forbid";
+  const sim::ChildEnd end = sim::in_child([&] { return run_until_failure("GPUSIM_FAIL_LAUNCH"); });
+  ASSERT_EQ(end.status, 69) << end.output;
+  const Start after = start();
+  EXPECT_EQ(after.kind, "cuda");
+  EXPECT_EQ(after.unready, "");
+  EXPECT_EQ(after.kernels, 1u);
+}
+
+}  // namespace
+}  // namespace muster::server

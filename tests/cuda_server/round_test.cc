@@ -1,0 +1,85 @@
+// Whole rounds on the CUDA plug-in under the emulator: intake, spool, seal, aggregate, release,
+// with as many devices as GPUSIM_DEVICES says. The released model is the CPU backend's, byte for
+// byte.
+#include "tests/cuda_server/round.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/gpusim/runtime/control.h"
+
+namespace muster::sim {
+namespace {
+
+// One of each way codes take: streamed one by one, counted, resident, read again, expanded,
+// rotated; and of each way that sums take across devices.
+constexpr Work kWork[] = {
+    {"mean_i8b", "codec = 'i8b'\nrule = 'mean'"},
+    {"mean_f32_momentum", "codec = 'f32'\nrule = 'mean'\noptimiser = 'momentum'"},
+    {"clipped_mean_zstd",
+     "codec = 'i8b'\nentropy = 'zstd'\nrule = 'clipped_mean'\nclip_norm = 0.3"},
+    {"mean_hsq", "codec = 'hsq'\nrotation = 64\nrule = 'mean'"},
+    {"mean_eden", "codec = 'eden'\nrotation = 64\nrule = 'mean'"},
+    {"sign_majority", "codec = 'sign1'\nrule = 'sign_majority'\nstep = 0.01"},
+    {"trimmed_mean_counted", "codec = 'i8s'\nscale_exponent = -10\nrule = 'trimmed_mean'\nf = 2"},
+    {"trimmed_mean_i8b", "codec = 'i8b'\nrule = 'trimmed_mean'\nf = 2"},
+    {"mean_topk", "codec = 'topk'\nkeep = 0.2\nrule = 'mean'"},
+    {"median_eden", "codec = 'eden'\nrotation = 64\nrule = 'median'"},
+    {"mean_randk", "codec = 'randk'\nkeep = 0.2\nrule = 'mean'"},
+    {"krum_i8s", "codec = 'i8s'\nscale_exponent = -10\nrule = 'krum'\nf = 2"},
+    {"multi_krum_f32", "codec = 'f32'\nrule = 'multi_krum'\nf = 2\nm = 3"},
+    {"multi_krum_sketched",
+     "codec = 'i8b'\nrule = 'multi_krum'\nf = 2\nm = 3\nscores = 'sketched'"},
+    {"centred_clipping", "codec = 'i8b'\nrule = 'centred_clipping'\ntau = 0.5\niterations = 2"},
+    {"median_nnm", "codec = 'i8b'\nrule = 'median'\npre_steps = ['nnm(f=3)']"},
+};
+
+class CudaRound : public testing::TestWithParam<Work> {};
+
+TEST_P(CudaRound, ReleasesTheBytesOfTheCpu) {
+  ASSERT_TRUE(gpusim::control::present()) << "run it by ctest, which puts the emulator first";
+  const Sha256 expected = undisturbed_release(options_of(GetParam(), "cpu"), 1);
+  const std::uint64_t before = gpusim::control::count("launches");
+  EXPECT_EQ(undisturbed_release(options_of(GetParam(), "cuda"), 7), expected);
+  EXPECT_GT(gpusim::control::count("launches"), before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, CudaRound, testing::ValuesIn(kWork),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+/// A budget that holds the codes of one chunk only: the others are read from the spool at the
+/// close.
+TEST(CudaRound, ReadsCodesFromTheSpoolWhereTheyDoNotFit) {
+  std::vector<Sha256> released;
+  for (const char* backend : {"cpu", "cuda"}) {
+    const std::string lines = "codec = 'i8b'\nrule = 'multi_krum'\nf = 2\nm = 3";
+    SimulatedStorage storage(1);
+    ManualClock clock;
+    const auto node = SimNode::boot(storage, options_of({"all", lines.c_str()}, backend), clock);
+    ASSERT_TRUE(node.ok()) << node.status().to_string();
+    ASSERT_TRUE((*node)->task().plan().resident);
+    const std::size_t enough = (*node)->task().plan().peak_bytes;
+    const std::string less = lines + "\nmemory = '" + std::to_string(enough - 1) + "B'";
+    released.push_back(undisturbed_release(options_of({"less", less.c_str()}, backend), 4));
+    released.push_back(undisturbed_release(options_of({"all", lines.c_str()}, backend), 4));
+  }
+  EXPECT_THAT(released, testing::Each(released[0]));
+}
+
+TEST(CudaRound, UsesEveryDevice) {
+  SimulatedStorage storage(1);
+  ManualClock clock;
+  const auto node = SimNode::boot(storage, options_of(kWork[0], "cuda"), clock);
+  ASSERT_TRUE(node.ok()) << node.status().to_string();
+  const char* devices = std::getenv("GPUSIM_DEVICES");
+  const std::string description = (*node)->backend().description();
+  if (devices != nullptr && std::atoi(devices) > 1)
+    EXPECT_THAT(description, testing::StartsWith(std::string(devices) + " GPUs"));
+  else
+    EXPECT_THAT(description, testing::StartsWith("cuda, "));
+}
+
+}  // namespace
+}  // namespace muster::sim
