@@ -200,45 +200,59 @@ MUSTER_CELL void load_wire_row(const std::byte* source, const TileShape& shape, 
     }
 }
 
-/// A panel: columns [begin, end) of all rows as consecutive tiles. Free columns are zero, free rows
-/// of the last group past all.
+/// Row `row` of a panel: columns [begin, end), in the tiles that begin at `panel`. Free columns are
+/// zero, rows past the last past all.
 template <cell::Coding kCoding>
-void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
-                Bits* __restrict panel) {
+MUSTER_CELL void load_panel_row(const ChunkView& view, const TileShape& shape, size_t begin,
+                                size_t end, size_t row, Bits* __restrict panel) {
   using Stored = typename StoredAs<kCoding>::Stored;
-  const size_t rows = shape.tile_vectors * sizeof(Bits) / (shape.columns * sizeof(Stored));
-  for (size_t row = 0; row < rows; ++row) {
-    if (row + kRowsAhead < view.n) prefetch_row(view, kCoding, row + kRowsAhead, begin, end);
-    if constexpr (has_wire_vectors(kCoding)) {
-      if (row < view.n && end - begin == shape.panel_tiles * shape.columns) {
-        load_wire_row<kCoding>(view.rows[row] + begin * sizeof(Stored), shape,
-                               panel + row * static_cast<size_t>(shape.slices));
-        continue;
-      }
+  if constexpr (has_wire_vectors(kCoding)) {
+    if (row < view.n && end - begin == shape.panel_tiles * shape.columns) {
+      load_wire_row<kCoding>(view.rows[row] + begin * sizeof(Stored), shape,
+                             panel + row * static_cast<size_t>(shape.slices));
+      return;
     }
-    Bits* tile = panel;
-    for (size_t k = begin; k < end; k += shape.columns, tile += shape.tile_vectors) {
-      const size_t count = end - k < shape.columns ? end - k : shape.columns;
-      Stored* stored = reinterpret_cast<Stored*>(tile) + row * shape.columns;
-      if (row < view.n)
-        load_row<kCoding>(view, row, k, count, stored);
-      else
-        for (size_t c = 0; c < count; ++c) stored[c] = StoredAs<kCoding>::past_all();
-      for (size_t c = count; c < shape.columns; ++c) stored[c] = 0;
-    }
+  }
+  Bits* tile = panel;
+  for (size_t k = begin; k < end; k += shape.columns, tile += shape.tile_vectors) {
+    const size_t count = end - k < shape.columns ? end - k : shape.columns;
+    Stored* stored = reinterpret_cast<Stored*>(tile) + row * shape.columns;
+    if (row < view.n)
+      load_row<kCoding>(view, row, k, count, stored);
+    else
+      for (size_t c = 0; c < count; ++c) stored[c] = StoredAs<kCoding>::past_all();
+    for (size_t c = count; c < shape.columns; ++c) stored[c] = 0;
   }
 }
 
-/// The planes of a tile; groups without rows are past all.
+/// The planes of a group of a tile.
 template <cell::Coding kCoding>
-void slice_tile(const TileShape& shape, const Bits* __restrict stored, Bits* __restrict planes) {
+void slice_group(const TileShape& shape, const Bits* __restrict stored, Bits* __restrict planes) {
   constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
+  Bits keys[kBits];
+  for (size_t i = 0; i < kBits; ++i) keys[i] = StoredAs<kCoding>::keys(stored[i]);
+  transpose<kBits>(keys, planes, shape.plane_pitch);
+}
+
+/// A panel: columns [begin, end) of all rows as consecutive tiles, and their planes. A group is
+/// sliced as soon as its rows are there: the arithmetic of one hides the wait for the next. Groups
+/// without rows are past all.
+template <cell::Coding kCoding>
+void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
+                Bits* __restrict panel, Bits* __restrict planes) {
+  constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
+  const size_t rows = kBits / static_cast<size_t>(shape.slices);  // of a group
+  const size_t tiles = (end - begin + shape.columns - 1) / shape.columns;
   for (size_t g = 0; g < shape.row_groups; ++g) {
-    Bits keys[kBits];
-    for (size_t i = 0; i < kBits; ++i) keys[i] = StoredAs<kCoding>::keys(stored[g * kBits + i]);
-    transpose<kBits>(keys, planes + g, shape.plane_pitch);
+    for (size_t row = g * rows; row < (g + 1) * rows; ++row) {
+      if (row + kRowsAhead < view.n) prefetch_row(view, kCoding, row + kRowsAhead, begin, end);
+      load_panel_row<kCoding>(view, shape, begin, end, row, panel);
+    }
+    for (size_t tile = 0; tile < tiles; ++tile)
+      slice_group<kCoding>(shape, panel + tile * shape.tile_vectors + g * kBits,
+                           planes + tile * shape.plane_vectors + g);
   }
-  for (size_t b = 0; b < kBits; ++b)
+  for (size_t b = 0; b < kBits * tiles; ++b)
     for (size_t g = shape.row_groups; g < shape.groups; ++g)
       planes[b * shape.plane_pitch + g] = all_bits(true);
 }
@@ -251,7 +265,7 @@ void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
   const TileShape shape = tile_shape(8 * sizeof(Stored), view.n, view.d);
   Bits* const panel = scratch;
   Bits* const planes = panel + shape.panel_tiles * shape.tile_vectors;
-  Bits* const eligible = planes + shape.plane_vectors;
+  Bits* const eligible = planes + shape.panel_tiles * shape.plane_vectors;
   Boundaries<Stored> found;
   for (size_t c = 0; c < kMaxTileColumns; ++c) {
     found.lowest[c] = StoredAs<kCoding>::before_all();
@@ -260,13 +274,13 @@ void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
   const size_t step = shape.panel_tiles * shape.columns;
   for (size_t first = begin; first < end; first += step) {
     const size_t last = end - first < step ? end : first + step;
-    load_panel<kCoding>(view, shape, first, last, panel);
-    const Bits* tile = panel;
-    for (size_t k = first; k < last; k += shape.columns, tile += shape.tile_vectors) {
+    load_panel<kCoding>(view, shape, first, last, panel, planes);
+    const Bits *tile = panel, *sliced = planes;
+    for (size_t k = first; k < last;
+         k += shape.columns, tile += shape.tile_vectors, sliced += shape.plane_vectors) {
       const size_t count = last - k < shape.columns ? last - k : shape.columns;
       const Stored* rows = reinterpret_cast<const Stored*>(tile);
-      slice_tile<kCoding>(shape, tile, planes);
-      find_boundaries<kCoding>(shape, job, view.n, planes, eligible, found);
+      find_boundaries<kCoding>(shape, job, view.n, sliced, eligible, found);
       if constexpr (kCoding == cell::Coding::kI8S)
         sum_codes(view, job, k, count, rows, shape.columns, found);
       else

@@ -30,8 +30,10 @@ struct TileShape {
   size_t plane_vectors;  ///< planes of a tile
   size_t panel_tiles;    ///< tiles loaded together
 
-  /// Coordinates of a panel, planes of a tile, and the sets of two ranks.
-  size_t scratch_vectors() const { return panel_tiles * tile_vectors + plane_vectors + 2 * groups; }
+  /// Coordinates and planes of a panel, and the sets of two ranks.
+  size_t scratch_vectors() const {
+    return panel_tiles * (tile_vectors + plane_vectors) + 2 * groups;
+  }
 };
 
 TileShape tile_shape(size_t key_bits, size_t n, size_t d) {
@@ -50,7 +52,8 @@ TileShape tile_shape(size_t key_bits, size_t n, size_t d) {
   shape.panel_tiles = 1;
   const size_t row_bytes = shape.columns * key_bits / 8;
   while (2 * shape.panel_tiles * row_bytes <= kPieceBytes &&
-         2 * shape.panel_tiles * shape.tile_vectors * kVectorBytes <= kPanelBytes &&
+         2 * shape.panel_tiles * (shape.tile_vectors + shape.plane_vectors) * kVectorBytes <=
+             kPanelBytes &&
          shape.panel_tiles * shape.columns < d)
     shape.panel_tiles *= 2;
   return shape;

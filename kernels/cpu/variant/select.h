@@ -89,18 +89,23 @@ void fold_rows(int slices, SlicedCount& count) {
 /// Fills search[s].key for `searches` searches that have been started.
 template <int kBits>
 void find_keys(const Planes& planes, RankSearch* search, int searches) {
-  for (int digit = kBits - 1; digit >= 0; --digit)
+  for (int digit = kBits - 1; digit >= 0; --digit) {
+    SlicedCount zeros;
     for (int s = 0; s < searches; ++s) {
-      SlicedCount zeros;
-      if (digit == kBits - 1)
-        count_zeros<0>(planes, digit, search[s], zeros);
-      else if (digit == kBits - 2)
-        count_zeros<1>(planes, digit, search[s], zeros);
-      else
-        count_zeros<2>(planes, digit, search[s], zeros);
-      fold_rows<kBits>(planes.slices, zeros);
+      // At the top all rows are eligible, in every search.
+      const bool counted = digit == kBits - 1 && s > 0;
+      if (!counted) {
+        if (digit == kBits - 1)
+          count_zeros<0>(planes, digit, search[s], zeros);
+        else if (digit == kBits - 2)
+          count_zeros<1>(planes, digit, search[s], zeros);
+        else
+          count_zeros<2>(planes, digit, search[s], zeros);
+        fold_rows<kBits>(planes.slices, zeros);
+      }
       take_digit(digit, zeros, search[s]);
     }
+  }
 }
 
 }  // namespace
