@@ -307,6 +307,31 @@ TEST_P(Conformance, GramOfFewerRowsIsTheTopOfTheMatrix) {
     }
 }
 
+/// One scale a block of the canonical order lets levels read columns as they lie.
+TEST_P(Conformance, GramOfFewRowsOfOneScaleIsTheTopOfTheMatrix) {
+  Random random(seed());
+  for (const std::size_t d : {std::size_t{130}, std::size_t{17 * 4096 + 33}}) {
+    if (emulated() && d > 1000) continue;
+    constexpr std::size_t kRows = 23;
+    HostCohort host = make_cohort({kRows, d, Codec::kI8S, Values::kNormal}, random);
+    for (std::size_t b = 0; b < host.exponents.size(); ++b)
+      host.exponents[b] = static_cast<std::int8_t>(-12 + ((b << host.format.log2_block) >> 12) % 3);
+    const DeviceCohort cohort(*backend_, host);
+    std::vector<double> expected(kRows * kRows, 0.5);
+    reference_gram(host, {}, expected);
+    for (const std::size_t rows : {1, 4, 7, 16, 17}) {
+      const std::vector<double> before(rows * kRows, 0.5);
+      double* top = upload(std::span<const double>(before));
+      backend_->gram({cohort.codes(), nullptr, top, rows}, Stream::kCompute);
+      ASSERT_EQ(download(top, rows * kRows),
+                std::vector<double>(expected.begin(),
+                                    expected.begin() + static_cast<std::ptrdiff_t>(rows * kRows)))
+          << d << " coordinates, " << rows << " rows";
+    }
+    release_uploads();
+  }
+}
+
 TEST_P(Conformance, PairDistancesComeFromDifferences) {
   for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
     const HostCohort host = make_cohort(shape, random);

@@ -158,7 +158,29 @@ void gram_block(const ChunkView& view, const float* centre, const GramTile& tile
   });
 }
 
-void gram(const ChunkView& view, const GramView& job, size_t begin, size_t end, void* scratch) {
+#if defined(__AVX512VNNI__)
+/// Whether the columns of a matrix are read as they lie (gram_vnni.h).
+bool has_few_rows(const ChunkView& view, const GramView& job) {
+  if (view.coding != cell::Coding::kI8S || job.centre != nullptr || job.rows > kFewRows)
+    return false;
+  for (size_t k = 0; k < view.d; k += canonical::kBlock)
+    if (!one_scale(view, {k, at_most(view.d - k, canonical::kBlock)})) return false;
+  return true;
+}
+#endif
+
+/// All blocks of tiles [begin, end), in ascending order each.
+void gram_of_tiles(const ChunkView& view, const GramView& job, size_t begin, size_t end,
+                   void* scratch) {
+#if defined(__AVX512VNNI__)
+  if (has_few_rows(view, job)) {
+    GramTiles tiles(view, job, begin);
+    for (size_t tile = begin; tile < end; ++tile, tiles.next())
+      for (size_t k = 0; k < view.d; k += kFewBlocks * canonical::kBlock)
+        gram_few(view, tiles.tile(), k, at_most(view.d, k + kFewBlocks * canonical::kBlock));
+    return;
+  }
+#endif
   for (size_t k = 0; k < view.d; k += canonical::kBlock) {
     const Span block{k, at_most(view.d - k, canonical::kBlock)};
     GramTiles tiles(view, job, begin);
@@ -172,6 +194,10 @@ void gram(const ChunkView& view, const GramView& job, size_t begin, size_t end, 
     for (size_t tile = begin; tile < end; ++tile, tiles.next())
       gram_block(view, job.centre, tiles.tile(), block, scratch);
   }
+}
+
+void gram(const ChunkView& view, const GramView& job, size_t begin, size_t end, void* scratch) {
+  gram_of_tiles(view, job, begin, end, scratch);
   GramTiles tiles(view, job, begin);
   for (size_t tile = begin; tile < end; ++tile, tiles.next()) mirror(tiles.tile(), job.rows);
 }

@@ -262,6 +262,114 @@ void gram_packed(const ChunkView& view, GramTiles tiles, size_t count, Span bloc
   }
 }
 
+/// Matrices of at most this many rows: packing the columns would take longer than meeting so few.
+constexpr size_t kFewRows = 16;
+/// Rows and columns met at a time. Columns are read as they lie, from one end to the other: several
+/// streams the hardware reads ahead of.
+constexpr int kFew = 4;
+constexpr size_t kFewAhead = 1024;  ///< bytes: the hardware alone left the multipliers waiting
+
+/// Asks for the byte at `offset`, which may lie past the end of what is there.
+MUSTER_CELL void ask_for(const int8_t* codes, size_t offset) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(codes) + offset));
+}
+
+/// 16 vectors to one: lane i holds the sum of the lanes of vector i.
+MUSTER_CELL __m512i sum_lanes(__m512i* v) {
+  transpose_words(v);
+#pragma GCC unroll 4
+  for (size_t step = 8; step > 0; step /= 2)
+#pragma GCC unroll 8
+    for (size_t i = 0; i < step; ++i) v[i] = _mm512_add_epi32(v[i], v[i + step]);
+  return v[0];
+}
+
+/// sums[kFew r + c]: inner product of row r with column c over `count` codes, a multiple of 64,
+/// where columns enter as u8.
+template <int... P, int... K>
+MUSTER_CELL void multiply_few(const int8_t* const* rows, const int8_t* const* columns, size_t count,
+                              __m512i* sums, cell::Indices<P...>, cell::Indices<K...>) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i flips = _mm512_set1_epi8(static_cast<char>(0x80));
+  __m512i sum[] = {(static_cast<void>(P), zero)...};
+  for (size_t k = 0; k < count; k += 64) {
+    const __m512i column[] = {_mm512_xor_si512(_mm512_loadu_si512(columns[K] + k), flips)...};
+    const __m512i row[] = {_mm512_loadu_si512(rows[K] + k)...};
+    (ask_for(columns[K], k + kFewAhead), ...);
+    (add_code_products(sum[P], column[P % kFew], row[P / kFew]), ...);
+  }
+  ((sums[P] = sum[P]), ...);
+}
+
+/// The same of any count, summed over lanes.
+void multiply_few(const int8_t* const* rows, const int8_t* const* columns, size_t count,
+                  int32_t* sums) {
+  constexpr auto kPairs = cell::IndicesUpTo<kFew * kFew>::type{};
+  constexpr auto kEach = cell::IndicesUpTo<kFew>::type{};
+  __m512i lanes[kFew * kFew];
+  const size_t whole = count / 64 * 64;
+  multiply_few(rows, columns, whole, lanes, kPairs, kEach);
+  if (whole < count) {
+    int8_t left[2 * kFew][64];
+    const int8_t* ends[2 * kFew];
+    for (size_t i = 0; i < 2 * kFew; ++i) {
+      const int8_t* codes = i < kFew ? rows[i] : columns[i - kFew];
+      _mm512_storeu_si512(left[i], masked_codes(codes + whole, count - whole));
+      ends[i] = left[i];
+    }
+    __m512i more[kFew * kFew];
+    multiply_few(ends, ends + kFew, 64, more, kPairs, kEach);
+    for (size_t p = 0; p < kFew * kFew; ++p) lanes[p] = _mm512_add_epi32(lanes[p], more[p]);
+  }
+  _mm512_storeu_si512(sums, sum_lanes(lanes));
+}
+
+/// 128 times the sum of `count` codes.
+int32_t excess_of(const int8_t* codes, size_t count) {
+  __m512i sum = _mm512_setzero_si512();
+  for (size_t k = 0; k < count; k += 64)
+    add_code_products(sum, _mm512_set1_epi8(1), masked_codes(codes + k, count - k));
+  return 128 * _mm512_reduce_add_epi32(sum);
+}
+
+/// Codes of kFew rows from `first` on, at coordinate k; those from `end` on are the first.
+MUSTER_CELL void few_codes(const ChunkView& view, size_t first, size_t end, size_t k,
+                           const int8_t** codes) {
+  for (size_t r = 0; r < kFew; ++r)
+    codes[r] = integer_row(view, first + r < end ? first + r : first).codes + k;
+}
+
+/// Blocks of a tile of few rows whose sums of codes are known at a time.
+constexpr size_t kFewBlocks = 16;
+
+/// Coordinates [begin, end) of a tile of few rows, at most kFewBlocks blocks: a column's blocks one
+/// after the other. All codes of a block share one scale.
+void gram_few(const ChunkView& view, const GramTile& tile, size_t begin, size_t end) {
+  int32_t excess[kFewBlocks][kFewRows] = {};  // 128 * sum of the codes of the row
+  const auto block_at = [&](size_t k) { return Span{k, at_most(end - k, canonical::kBlock)}; };
+  for (size_t k = begin; k < end; k += canonical::kBlock)
+    for (size_t r = 0; r < tile.rows; ++r)
+      excess[(k - begin) / canonical::kBlock][r] =
+          excess_of(integer_row(view, tile.i + r).codes + k, block_at(k).count);
+  for (size_t j = 0; j < tile.columns; j += kFew)
+    for (size_t k = begin; k < end; k += canonical::kBlock) {
+      const double scale = static_cast<double>(view.shared_scales[k >> view.log2_block]);
+      const int8_t *columns[kFew], *rows[kFew];
+      few_codes(view, tile.j + j, tile.j + tile.columns, k, columns);
+      for (size_t i = 0; i < tile.rows; i += kFew) {
+        few_codes(view, tile.i + i, tile.i + tile.rows, k, rows);
+        int32_t sums[kFew * kFew];
+        multiply_few(rows, columns, block_at(k).count, sums);
+        double products[kFew * kFew];
+        for (size_t p = 0; p < kFew * kFew; ++p)
+          products[p] =
+              scale * scale *
+              static_cast<double>(sums[p] - excess[(k - begin) / canonical::kBlock][i + p / kFew]);
+        add_products<kFew, kFew>(tile, i, j, products);
+      }
+    }
+}
+
 }  // namespace
 }  // namespace muster::kernels::MUSTER_CPU_LEVEL
 
