@@ -3,7 +3,9 @@
 // rows are far, else from all distances.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -39,38 +41,82 @@ struct Estimates {
   std::vector<double> against_best;  ///< of their errors less that of the best row
 };
 
+/// The sum of the q smallest values, and the largest of them.
+struct Smallest {
+  double sum = 0, last = 0;
+};
+
+/// Halves the range that holds the q-th value, by the bits of the values as f32, which order as
+/// they do where none is negative, until few are left to be put in order. `bits` and `rest` are
+/// kept for their memory only.
+Smallest smallest(std::span<const double> values, std::uint32_t q, std::vector<std::int32_t>& bits,
+                  std::vector<double>& rest) {
+  bits.resize(values.size());
+  std::int32_t low = std::numeric_limits<std::int32_t>::max(), high = 0;  // of what is left
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    bits[k] = std::bit_cast<std::int32_t>(static_cast<float>(values[k]));
+    low = bits[k] < low ? bits[k] : low;
+    high = bits[k] > high ? bits[k] : high;
+  }
+  const auto below = [&](std::int32_t bound) {
+    std::uint32_t count = 0;
+    for (const std::int32_t value : bits) count += value < bound ? 1 : 0;
+    return count;
+  };
+  constexpr std::uint32_t kFew = 16;
+  std::uint32_t before = 0, until = static_cast<std::uint32_t>(values.size());  // low, past high
+  while (low < high && until - before > kFew) {
+    const std::int32_t middle = low + (high - low) / 2;
+    const std::uint32_t count = below(middle + 1);
+    if (count < q)
+      low = middle + 1, before = count;
+    else
+      high = middle, until = count;
+  }
+  Smallest found;
+  rest.clear();
+  double sums[4] = {};  // side by side
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    sums[k % 4] += bits[k] < low ? values[k] : 0.0;
+    if (bits[k] >= low && bits[k] <= high) rest.push_back(values[k]);
+  }
+  std::sort(rest.begin(), rest.end());
+  found.sum = std::accumulate(rest.begin(), rest.begin() + (q - before),
+                              (sums[0] + sums[1]) + (sums[2] + sums[3]));
+  found.last = rest[q - before - 1];
+  return found;
+}
+
 Estimates estimate(const SketchedDistances& sketched, std::uint32_t q) {
   const std::span<const double> norms = sketched.norms();
   const std::size_t n = norms.size();
   Estimates estimates{std::vector<double>(n), std::vector<double>(n), std::vector<double>(n)};
-  std::vector<double> distances(n), sorted;
+  std::vector<double> distances(n), rest;  // to the others: that of the row itself is the last's
+  std::vector<std::int32_t> bits;
   const auto measure = [&](std::size_t i) {
     for (std::size_t j = 0; j < n; ++j)
       distances[j] = std::max(0.0, norms[i] + norms[j] - 2 * sketched.product(i, j));
-    sorted.assign(distances.begin(), distances.end());
-    sorted.erase(sorted.begin() + static_cast<std::ptrdiff_t>(i));
-    std::nth_element(sorted.begin(), sorted.begin() + (q - 1), sorted.end());
+    std::swap(distances[i], distances[n - 1]);
+    return smallest(std::span(distances).first(n - 1), q, bits, rest);
   };
-  for (std::size_t i = 0; i < n; ++i) {
-    measure(i);
-    estimates.scores[i] = std::accumulate(sorted.begin(), sorted.begin() + q, 0.0);
-  }
+  for (std::size_t i = 0; i < n; ++i) estimates.scores[i] = measure(i).sum;
   const auto best =
       static_cast<std::size_t>(std::min_element(estimates.scores.begin(), estimates.scores.end()) -
                                estimates.scores.begin());
-  measure(best);
+  const double farthest = measure(best).last;
+  std::swap(distances[best], distances[n - 1]);
   std::vector<std::size_t> near;
   for (std::size_t j = 0; j < n; ++j)
-    if (j != best && distances[j] <= sorted[q - 1]) near.push_back(j);
+    if (j != best && distances[j] <= farthest) near.push_back(j);
   double apart = 0, together = 0;
   for (const std::size_t j : near) {
     apart += norms[j];
     for (const std::size_t k : near) together += j == k ? norms[j] : sketched.product(j, k);
   }
   const double sum_norm = std::max(apart, together);
-  std::vector<double> products(n);  // with the sum of the neighbours
-  for (std::size_t i = 0; i < n; ++i)
-    for (const std::size_t j : near) products[i] += sketched.product(i, j);
+  std::vector<double> products(n);  // with the sum of the neighbours: products are symmetric
+  for (const std::size_t j : near)
+    for (std::size_t i = 0; i < n; ++i) products[i] += sketched.product(j, i);
   for (std::size_t i = 0; i < n; ++i) {
     const auto deviation = [&](double norm, double product) {
       return 2 * std::sqrt((norm * sum_norm + product * product) / kSketchCells);
