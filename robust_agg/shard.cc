@@ -1,13 +1,13 @@
 #include "robust_agg/shard.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
 #include "robust_agg/buffer.h"
 #include "robust_agg/execution.h"
+#include "robust_agg/rank_order.h"
 #include "robust_agg/text.h"
 
 namespace muster::robust {
@@ -55,23 +55,11 @@ std::vector<std::uint32_t> sketches_of(const Part& part, const SketchedCohort* s
   return indices;
 }
 
-/// All rows in the order of their ranks.
-std::vector<std::uint32_t> by_rank(const Cohort& cohort) {
-  std::vector<std::uint32_t> order(cohort.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return std::pair(cohort.ranks()[a], a) < std::pair(cohort.ranks()[b], b);
-  });
-  return order;
-}
-
-/// Rows of shard `index` of `count`, ascending.
-std::vector<std::uint32_t> shard_rows(const std::vector<std::uint32_t>& order, std::uint64_t index,
-                                      std::uint64_t count) {
-  const auto at = [&](std::uint64_t shard) {
-    return order.begin() + static_cast<std::ptrdiff_t>(shard * order.size() / count);
-  };
-  std::vector<std::uint32_t> rows(at(index), at(index + 1));
+/// Rows of shard `index` of `count` of a cohort of n, ascending.
+std::vector<std::uint32_t> shard_rows(RankOrder& order, std::uint64_t index, std::uint64_t count,
+                                      std::uint64_t n) {
+  const auto shard = order.rows(index * n / count, (index + 1) * n / count);
+  std::vector<std::uint32_t> rows(shard.begin(), shard.end());
   std::sort(rows.begin(), rows.end());
   return rows;
 }
@@ -202,10 +190,10 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
                                                 plan.rule_chunk * sizeof(std::int64_t)));
   Outcome outcome;
   std::string first;
-  const std::vector<std::uint32_t> order = by_rank(cohort);
+  RankOrder order(cohort.ranks());
   const SketchKey key = uses_sketches(plan.request.rule) ? cohort.sketch_key() : SketchKey();
   for (std::uint32_t shard = 0; shard < shards.count; ++shard) {
-    Part part(cohort, shard_rows(order, shard, shards.count), key);
+    Part part(cohort, shard_rows(order, shard, shards.count, cohort.size()), key);
     if (shard > 0)
       backend.fill_zero(part_sum.data(), d * sizeof(std::int64_t), kernels::Stream::kCompute);
     const std::vector<std::uint32_t> indices = sketches_of(part, sketched);
@@ -217,6 +205,8 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
                   kernels::Stream::kCompute);
     outcome.n += result.n;
     outcome.invalid += result.invalid;
+    // All at once: a list that doubles would be twice as long for a while.
+    if (shard == 0) outcome.selected.reserve((result.selected.size() + 1) * shards.count);
     for (const std::uint32_t position : result.selected)
       outcome.selected.push_back(part.row(position));
     if (shard == 0) first = result.chosen;

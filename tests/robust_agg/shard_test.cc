@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 
 #include <limits>
+#include <numeric>
 #include <random>
 
+#include "robust_agg/rank_order.h"
 #include "tests/robust_agg/row_reference.h"
 #include "tests/robust_agg/run.h"
 
@@ -23,6 +25,38 @@ double tail(double n, double faulty, double drawn, std::uint32_t f) {
     if (drawn - k <= n - faulty)
       sum += std::exp(choose(faulty, k) + choose(n - faulty, drawn - k) - choose(n, drawn));
   return sum;
+}
+
+TEST(RankOrder, IsThatOfASortWhateverIsAskedFor) {
+  std::mt19937_64 random(11);
+  const auto check = [&](const std::vector<std::uint64_t>& ranks, std::size_t step) {
+    std::vector<std::uint32_t> sorted(ranks.size());
+    std::iota(sorted.begin(), sorted.end(), 0u);
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [&](std::uint32_t a, std::uint32_t b) { return ranks[a] < ranks[b]; });
+    RankOrder order(ranks);
+    const auto expect = [&](std::size_t first) {
+      const std::size_t last = std::min(first + step, ranks.size());
+      const auto rows = order.rows(first, last);
+      ASSERT_EQ(std::vector<std::uint32_t>(rows.begin(), rows.end()),
+                std::vector<std::uint32_t>(sorted.begin() + static_cast<std::ptrdiff_t>(first),
+                                           sorted.begin() + static_cast<std::ptrdiff_t>(last)))
+          << ranks.size() << " ranks from " << first;
+    };
+    for (std::size_t first = 0; first < ranks.size(); first += step) expect(first);
+    if (!ranks.empty()) expect(ranks.size() / 3);  // and back again
+  };
+  std::vector<std::uint64_t> hashes(200'000), few(200'000), consecutive(70'000);
+  for (std::uint64_t& rank : hashes) rank = random();
+  for (std::uint64_t& rank : few) rank = random() % 3 * (~std::uint64_t{0} / 2);  // ties, and ends
+  for (std::size_t i = 0; i < consecutive.size(); ++i) consecutive[i] = consecutive.size() - i;
+  check(hashes, 333);
+  check(hashes, 100'000);
+  check(few, 777);
+  check(consecutive, 256);
+  check({}, 1);
+  check({7}, 1);
+  check({7, 7, 0}, 2);
 }
 
 TEST(FaultyInShard, ReproducesTheTable) {
