@@ -17,6 +17,10 @@ RULES = [ROOT / "monitoring/prometheus/muster.rules.yml",
 SETTLE = 8  # seconds until rates have something to look back on
 
 
+def folder(text: str) -> pathlib.Path:
+    return pathlib.Path(text).resolve()  # children have working folders of their own
+
+
 def say(text: str) -> None:
     print(f"observe: {text}", flush=True)
 
@@ -25,9 +29,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="observe", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="least length of the run")
     parser.add_argument("--port", type=int, default=27000, help="the first of 50 to use")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/monitoring/run")
-    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/cpu/bin")
-    parser.add_argument("--tools", type=pathlib.Path,
+    parser.add_argument("--out", type=folder, default=ROOT / "build/monitoring/run")
+    parser.add_argument("--programs", type=folder, default=ROOT / "build/cpu/bin")
+    parser.add_argument("--tools", type=folder,
                         default=ROOT / "build/monitoring/tools/usr/bin")
     parser.add_argument("--drill", action="store_true", help="a live drill of every alert")
     parser.add_argument("--only", default="", help="drills whose name holds this")
