@@ -7,6 +7,7 @@ import resource
 import socket
 import subprocess
 import threading
+import time
 
 import zmq
 
@@ -21,6 +22,7 @@ class Drill:
 
     alerts: tuple[str, ...] = ()
     settings: dict = {}
+    private = False  # needs private tasks
 
     def __init__(self, folder: pathlib.Path, port: int, programs: pathlib.Path, healthy: Server):
         self.healthy = healthy  # not to be harmed
@@ -39,21 +41,21 @@ class Drill:
 
 
 class SlowDisk(Drill):
-    """Every sync of the spool takes 0.7 s longer, and the slab is small."""
+    """Every sync of the spool takes a second longer, and the slab is small."""
 
     alerts = ("MusterSpoolSyncSlow", "MusterReceiptsSlow", "MusterBackpressure")
-    settings = {"slab": "1MiB"}
+    settings = {"slab": "1MiB", "slot": "128KiB"}
 
     def begin(self):
         self.server.start(env=faulty(self.server))
         self.server.create_task("large", dimension=1 << 19, target_cohort=4, minimum_cohort=1,
                                 deadline="15s")
         self.again()
-        slow_down(self.server, spool=700)
+        slow_down(self.server, spool=1000)
 
     def again(self):
         # A device gives up after a while, and its half an update stays: others take its place.
-        for _ in range(6 - sum(not device.ended() for device in self.server.devices)):
+        for _ in range(8 - sum(not device.ended() for device in self.server.devices)):
             self.server.add_device("large")
 
 
@@ -130,26 +132,26 @@ class FullDisk(Drill):
 
 
 class FillingDisk(Drill):
-    """Somebody else writes 40 MB a second or two; the low water is 1 GiB below."""
+    """Somebody else takes 60 MB a second; the low water is 6 GiB below."""
 
     alerts = ("MusterDiskFillsUp",)
-    BYTES, MOST = 40_000_000, 900_000_000
+    PACE, MOST, BELOW = 60_000_000, 3_000_000_000, 6 << 30
 
     def begin(self):
         self._filler = self.server.folder / "filler"
-        self._written = 0
         disk = os.statvfs(self.server.folder)
-        low = disk.f_bavail * disk.f_frsize - (1 << 30)
+        free = disk.f_bavail * disk.f_frsize
+        low = free - min(self.BELOW, free // 2)
         self.server.settings["low_water"] = f"{low // (1 << 20)}MiB"
         self.server.start()
         self.server.create_task("small", target_cohort=1, minimum_cohort=1)
         self.server.add_device("small")
+        self._begin = time.monotonic()
 
     def again(self):
-        if self._written < self.MOST:
-            with open(self._filler, "ab") as file:
-                os.posix_fallocate(file.fileno(), self._written, self.BYTES)
-            self._written += self.BYTES
+        bytes_by_now = int(self.PACE * (time.monotonic() - self._begin))
+        with open(self._filler, "ab") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, min(self.MOST, bytes_by_now)))
 
     def end(self):
         super().end()
@@ -215,6 +217,7 @@ class SpentBudget(Drill):
     """A private task whose budget bears only a few rounds."""
 
     alerts = ("MusterPrivacyBudgetLow", "MusterPrivacyBudgetSpent")
+    private = True
 
     def begin(self):
         self.server.start()

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import tomllib
 
@@ -15,6 +16,7 @@ drain_grace = "2s"
 [ingest]
 listen = ["tcp://127.0.0.1:{ingest}"]
 slab = "{slab}"
+slot = "{slot}"
 max_connections = {connections}
 [spool]
 segment = "16MiB"
@@ -39,8 +41,8 @@ class Server:
         self.ingest_port = port + 1
         self.folder.mkdir(parents=True)
         self.config = self.folder / "muster.toml"
-        self.settings = {"slab": "8MiB", "connections": 1024, "low_water": "64MiB",
-                         "backend": "cpu", "memory": "256MiB", **settings}
+        self.settings = {"slab": "8MiB", "slot": "0B", "connections": 1024,
+                         "low_water": "64MiB", "backend": "cpu", "memory": "256MiB", **settings}
         self.child: Child | None = None
         self.devices: list[Child] = []
         self._keys = 0
@@ -54,6 +56,13 @@ class Server:
                            self.folder / "musterd.log", {**os.environ, **(env or {})})
         wait_for(f"{self.name} to answer", lambda: get(f"http://{self.address}/livez"),
                  START_PATIENCE, self.child)
+        wait_for(f"the admin socket of {self.name}", self._admin_answers, START_PATIENCE,
+                 self.child)
+
+    def _admin_answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self.folder / "data/admin.sock"))
+        return True
 
     def muster(self, *words) -> dict:
         """One command of the muster program; what it prints as JSON."""
