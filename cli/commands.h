@@ -16,6 +16,7 @@ void add_model(CLI::App& app, Session& session);
 void add_status(CLI::App& app, Session& session);
 void add_metrics(CLI::App& app, Session& session);
 void add_check_config(CLI::App& app, Session& session);
+void add_spool(CLI::App& app, Session& session);
 void add_device(CLI::App& app, Session& session);
 void add_privacy(CLI::App& app, Session& session);
 void add_ledger(CLI::App& app, Session& session);

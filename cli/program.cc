@@ -39,6 +39,7 @@ std::unique_ptr<CLI::App> build_app(Session& session) {
   add_keys(*app, session);
   add_metrics(*app, session);
   add_check_config(*app, session);
+  add_spool(*app, session);
   add_device(*app, session);
   add_privacy(*app, session);
   add_ledger(*app, session);

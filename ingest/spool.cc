@@ -1,7 +1,6 @@
 #include "ingest/spool.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -11,6 +10,7 @@
 #include "ingest/commit_plan.h"
 #include "ingest/group_stage.h"
 #include "ingest/keys.h"
+#include "ingest/read_record.h"
 #include "ingest/recovery.h"
 #include "ingest/seal.h"
 #include "ingest/segment.h"
@@ -106,21 +106,13 @@ class SegmentedSpool final : public Spool {
     {
       const std::lock_guard guard(mutex_);
       const auto it = segments_.find(location.segment);
-      if (it == segments_.end()) return record_corrupt(location, "is in no segment");
+      if (it == segments_.end())
+        return {Code::kCorrupt, "record_corrupt",
+                "there is no " + segment_name(location.segment) + " to read a record from"};
       file = it->second.file;
       salt = it->second.header.salt;
     }
-    if (target.size() < kRecordHeaderBytes) return record_corrupt(location, "has another length");
-    MUSTER_ASSIGN(const std::size_t filled, file->read_at(location.offset, target));
-    if (filled < target.size()) return record_corrupt(location, "is cut off");
-    const auto header = load<RecordHeader>(target);
-    if (!record_header_sound(header, location.segment, salt))
-      return record_corrupt(location, "has a bad header");
-    if (record_bytes(header.payload_bytes) != target.size())
-      return record_corrupt(location, "has another length");
-    if (header.version == kSealedRecord) return open_sealed(*file, salt, location, header, target);
-    if (!record_contents_sound(target)) return record_corrupt(location, "has a bad payload");
-    return {};
+    return read_record(*file, salt, location, options_.keys, target);
   }
 
   Status release_round(TaskId task, RoundNumber round) override {
@@ -160,45 +152,8 @@ class SegmentedSpool final : public Spool {
     fault_ = std::move(status);
     return faultless();
   }
-  static Status record_corrupt(RecordLocation location, std::string_view why) {
-    return {Code::kCorrupt, "record_corrupt",
-            "the record at byte " + std::to_string(location.offset) + " of " +
-                segment_name(location.segment) + " " + std::string(why)};
-  }
   std::string path_of(std::string_view name) const {
     return std::string(options_.directory).append("/").append(name);
-  }
-
-  /// The rest of read(): `target` holds what lies on disk, but for the end of the trailer.
-  Status open_sealed(File& file, std::uint64_t salt, RecordLocation location,
-                     const RecordHeader& header, MutableBytes target) const {
-    const std::size_t trailer_begin = kRecordHeaderBytes + header.payload_bytes;
-    std::array<std::byte, kSealTrailerBytes + 2 * kRecordAlignment> end;
-    const MutableBytes tail = MutableBytes(end).first(disk_bytes(header) - trailer_begin);
-    MUSTER_ASSIGN(const std::size_t filled, file.read_at(location.offset + trailer_begin, tail));
-    if (filled < tail.size()) return record_corrupt(location, "is cut off");
-    const auto trailer = load<SealTrailer>(tail);
-    const MutableBytes payload = target.subspan(kRecordHeaderBytes, header.payload_bytes);
-    if (seal_checksum(header, payload, trailer.tag) != trailer.checksum ||
-        std::ranges::any_of(tail.subspan(sizeof trailer),
-                            [](std::byte b) { return b != std::byte{0}; }))
-      return record_corrupt(location, "has a bad payload");
-    bool opened = false;
-    RecordHeader plain = header;
-    const bool known = options_.keys != nullptr &&
-                       options_.keys->with(header.task, header.round, [&](RoundKey key) {
-                         opened = open_payload(key, salt, header, trailer.tag, payload);
-                         plain.payload_checksum = unmask_checksum(key, salt, header);
-                       });
-    if (!known)
-      return {Code::kCorrupt, "round_key_missing",
-              "the record at byte " + std::to_string(location.offset) + " of " +
-                  segment_name(location.segment) +
-                  " is encrypted, and the key of its round is not here"};
-    if (!opened) return record_corrupt(location, "does not open under the key of its round");
-    store(target, 0, plain);
-    std::ranges::fill(target.subspan(trailer_begin), std::byte{0});
-    return {};
   }
 
   /// Bytes for records behind the end of an open segment.

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "ingest/group_stage.h"
 
 namespace muster::server {
 namespace {
@@ -179,6 +180,7 @@ MemoryBudget Engine::budget() const {
   };
   add("process", kProcessBytes);
   add("slab", parts_.slots.count() * parts_.slots.slot_bytes());
+  add("spool", ingest::GroupStage::kBytes);
   // A frame in flight: the kernel's window in libzmq's hands, one message per I/O thread and two
   // per sending peer are bounded by the receive high water; this is the allowance for 16 peers
   // sending at once.

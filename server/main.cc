@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "server/node.h"
+#include "server/spool_verify.h"
 
 namespace {
 
@@ -29,6 +30,14 @@ muster::Result<muster::server::Config> load(const std::string& file) {
   muster::PosixStorage storage;
   MUSTER_ASSIGN(const auto bytes, muster::read_file(storage, file, muster::limits::kDocumentBytes));
   return muster::server::parse_config(muster::as_text(bytes), file);
+}
+
+int verify_spool(const muster::server::Config& config) {
+  muster::PosixStorage storage;
+  const auto verdict = muster::server::verify_spool(storage, config);
+  if (!verdict.ok()) return fail(verdict.status());
+  std::fputs(verdict->text().c_str(), stdout);
+  return verdict->problem_count == 0 ? 0 : 65;
 }
 
 int serve(const muster::server::Config& config) {
@@ -66,6 +75,9 @@ int main(int argc, char** argv) {
   app.add_option("-c,--config", config_file, "TOML configuration file");
   app.add_option("--check", check_file, "Check a configuration file and exit (0 or 78)");
   app.add_option("--data-dir", data_dir, "Overrides data_dir of the configuration");
+  bool verify = false;
+  app.add_flag("--verify-spool", verify,
+               "Check every record of a stopped server and that ended rounds are shut (0 or 65)");
   app.footer("Example: musterd --config /etc/muster/muster.toml");
   try {
     app.parse(argc, argv);
@@ -83,5 +95,5 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (!data_dir.empty()) config->data_dir = data_dir;
-  return serve(*config);
+  return verify ? verify_spool(*config) : serve(*config);
 }

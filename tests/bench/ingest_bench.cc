@@ -143,7 +143,7 @@ Sample bare_append(const Load& load) {
 
 /// Received, verified, checksummed, spooled, synced, acknowledged; with `fold` also decoded and
 /// added by the mean. Ends when the fleet holds every receipt.
-Sample durable_ingest(const Load& load, bool fold) {
+Sample durable_ingest(const Load& load, bool fold, bool sealed = false) {
   const Keys keys = make_keys(load);
   SystemClock clock;
   Stats stats;
@@ -159,6 +159,11 @@ Sample durable_ingest(const Load& load, bool fold) {
   ingest::SpoolOptions spool_options;
   spool_options.directory = load.folder + "/spool";
   MUSTER_CHECK(storage.make_directory(spool_options.directory).ok());
+  ingest::RoundKeys round_keys;
+  spool_options.keys = &round_keys;
+  ingest::RoundSpec round = traffic_round(load.bytes, load.count);
+  round.sealed = sealed;
+  MUSTER_CHECK(round_keys.put(round.task, round.round, ingest::random_secret()).ok());
   ingest::RecoveryReport report;
   auto spool = ingest::Spool::open(
                    storage, spool_options, stats, [](const auto&, auto) {}, &report)
@@ -176,7 +181,7 @@ Sample durable_ingest(const Load& load, bool fold) {
                        check_failed("spool", __FILE__, __LINE__, status.to_string());
                      })
                      .value();
-  service->open_round(traffic_round(load.bytes, load.count), {});
+  service->open_round(std::move(round), {});
   service->serve();
 
   robust::Plan plan;
@@ -244,6 +249,14 @@ void add_ingest(std::vector<Pair>& pairs, const Options& options) {
            [load] { return durable_ingest(load, false); },
            {{"ROUTER drain", [load] { return bare_drain(load); }},
             {"synced append", [load] { return bare_append(load); }}}});
+      pairs.push_back(
+          {"P1",
+           fmt::format("encrypted ingest {} KiB {}", bytes / 1024, curve ? "CURVE" : "plain"),
+           "GB/s",
+           1e9,
+           true,
+           [load] { return durable_ingest(load, false, true); },
+           {{"not encrypted", [load] { return durable_ingest(load, false); }}}});
     }
   }
   for (const std::size_t bytes : {std::size_t{65'536}, std::size_t{262'144}}) {

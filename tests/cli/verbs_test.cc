@@ -326,6 +326,16 @@ TEST_F(CliTest, MetricsPrintsAScrape) {
   EXPECT_EQ(samples[1], json({{"name", "muster_b"}, {"value", "+Inf"}}));
 }
 
+TEST_F(CliTest, SpoolVerifyPassesTheServersVerdictOn) {
+  const std::string program = write("musterd", "#!/bin/sh\necho \"$@\"\nexit 65\n");
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  const Ran text = muster_bare({"spool", "verify", "--config", "a.toml", "--data-dir", "d"});
+  EXPECT_EQ(text.code, 65);
+  EXPECT_EQ(text.out, "");
+  EXPECT_EQ(text.err, "--verify-spool --config a.toml --data-dir d\n");
+  EXPECT_EQ(muster_bare({"spool", "verify", "--json"}).document()["sound"], false);
+}
+
 TEST_F(CliTest, CheckConfigPassesTheServersVerdictOn) {
   const std::string program =
       write("musterd", "#!/bin/sh\necho \"$1 $2 is odd\"\necho twice >&2\nexit 78\n");
