@@ -221,6 +221,24 @@ TEST_F(MachineTest, RefusesLaunchesNoGpuTakes) {
   EXPECT_EQ(run(nothing, {0})->fault, Fault::kBadLaunch);
   EXPECT_EQ(run(nothing, {1}, {1, 65536})->fault, Fault::kBadLaunch);
   EXPECT_FALSE(run(nothing, {1024}).has_value());
+  // What ptxas would not have built: 48 KB of static shared memory are the most.
+  EXPECT_EQ(run(kernel(".shared .align 4 .b8 s[49156];"))->fault, Fault::kBadLaunch);
+  EXPECT_FALSE(run(kernel(".shared .align 4 .b8 s[40000];")).has_value());
+}
+
+TEST_F(MachineTest, EnvironmentRegistersAreTheCallersToSet) {
+  machine.options.envreg0 = 77;
+  ASSERT_FALSE(run(kernel("mov.u32 %r2, %envreg0;\n  st.global.u32 [%rd4], %r2;")).has_value());
+  EXPECT_EQ(out[0], 77U);
+}
+
+TEST_F(MachineTest, CountsConversionsOfSixtyFourBits) {
+  machine.options.traffic = true;
+  ASSERT_FALSE(run(kernel("cvt.rn.f64.s32 %fd1, %r1;\n"
+                          "  cvt.rni.s64.f64 %rd6, %fd1;\n  cvt.s64.s32 %rd6, %r1;"),
+                   {64})
+                   .has_value());
+  EXPECT_EQ(machine.traffic().at("k").total.wide_conversions, 128U);
 }
 
 TEST_F(MachineTest, CountsTrafficByKernelAndLine) {

@@ -45,6 +45,14 @@ TEST(TrafficTest, OrderAndRepetitionDoNotMatter) {
   EXPECT_EQ(global(std::vector<std::uint64_t>(32, 4096), 4).global_bytes, 4U);
 }
 
+TEST(TrafficTest, ALookUpIsCountedApart) {
+  Counts counts = global(std::vector<std::uint64_t>(32, 4096), 4);
+  EXPECT_EQ(counts.uniform_requests, 1U);
+  counts += global(addresses(4), 4);
+  EXPECT_EQ(counts.sector_use(), 1.0);
+  EXPECT_EQ(global(addresses(4, 1), 4).sector_use(), 0.125) << "one lane alone is no look-up";
+}
+
 TEST(TrafficTest, ConsecutiveSharedWordsTakeOneCycle) {
   EXPECT_EQ(shared(addresses(4), 4).shared_cycles, 1U);
   EXPECT_EQ(shared(addresses(1), 1).shared_cycles, 1U);

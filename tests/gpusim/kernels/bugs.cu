@@ -88,6 +88,31 @@ KERNEL past_static_shared(const float* in, float* out) {
   out[i] = s[i] + next[63 - i];
 }
 
+template <int N>
+__device__ void write_past(float (&s)[N], float x);
+
+KERNEL past_shared_of_a_template(const float* in, float* out) {
+  __shared__ float s[60];
+  const int i = threadIdx.x;
+  write_past(s, in[i]);
+  __syncthreads();
+  out[i] = s[i % 60];
+}
+
+template <int N>
+__device__ void write_past(float (&s)[N], float x) {
+  s[threadIdx.x] = x;  // expect: out_of_bounds
+}
+
+KERNEL sum_without_atomic(const float* in, float* out) {
+  __shared__ float sum;
+  if (threadIdx.x == 0) sum = 0;
+  __syncthreads();
+  sum += in[threadIdx.x];  // expect: race
+  __syncthreads();
+  out[threadIdx.x] = sum;
+}
+
 KERNEL past_global(const float* in, float* out) {
   out[threadIdx.x + 1] = in[threadIdx.x];  // expect: out_of_bounds
 }

@@ -43,6 +43,8 @@ std::uint32_t block_value(Special special, const LaunchState& launch, Dim3 index
       return static_cast<std::uint32_t>(launch.dynamic_shared);
     case Special::kTotalShared:
       return static_cast<std::uint32_t>(launch.dynamic_shared + launch.kernel->shared_bytes);
+    case Special::kEnvReg0:
+      return launch.options->envreg0;
     default:
       return 0;
   }
@@ -236,6 +238,8 @@ void Block::run_path(Warp& warp, std::size_t index, std::uint32_t stop, std::uin
     if (Counts* count = counts()) {
       ++count->warp_instructions;
       count->lane_instructions += static_cast<std::uint64_t>(count_lanes(active));
+      if (instruction.wide_conversion)
+        count->wide_conversions += static_cast<std::uint64_t>(count_lanes(active));
     }
     if (active == 0) {
       ++path->pc;

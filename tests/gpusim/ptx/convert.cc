@@ -234,6 +234,8 @@ bool decode_convert(Decoder& decoder, const Form& form, Instruction* instruction
   const Type from = form.type(1);
   if (form.has("satfinite") || form.has("rs") || form.has("rna"))
     throw DecodeError("this rounding");
+  instruction->wide_conversion =
+      (to.bits == 64 || from.bits == 64) && (to.is_float() || from.is_float());
   instruction->variant = mode_of(form);
   instruction->flag = to.kind == Type::Kind::kBrainFloat;
   if (to.packed) {

@@ -38,7 +38,8 @@ Special special_of(std::string_view name) {
       {"%nsmid", Special::kSmCount},
       {"%gridid", Special::kGridId},
       {"%dynamic_smem_size", Special::kDynamicShared},
-      {"%total_smem_size", Special::kTotalShared}};
+      {"%total_smem_size", Special::kTotalShared},
+      {"%envreg0", Special::kEnvReg0}};
   for (const auto& [text, special] : kNames) {
     if (text == name) return special;
   }

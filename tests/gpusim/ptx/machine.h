@@ -35,6 +35,7 @@ struct Options {
   std::uint64_t max_steps = 4'000'000'000;  // warp instructions of one launch: an endless loop ends
   std::size_t shared_limit = 227 * 1024;    // bytes of shared memory a block may ask for, of which
   std::size_t static_limit = 48 * 1024;     // so many may be static
+  std::uint32_t envreg0 = 0;                // what kernels read as %envreg0, the driver's to define
 };
 
 enum class Fault : std::uint8_t {
@@ -74,8 +75,13 @@ struct Report {
 // warp; a sector is 32 aligned bytes of global memory; a bank cycle is one pass over the 32 banks.
 struct Counts {
   std::uint64_t warp_instructions = 0, lane_instructions = 0;
+  std::uint64_t wide_conversions =
+      0;  // lanes: to or from f64, or floats from and to 64-bit integers
   std::uint64_t global_requests = 0, global_sectors = 0;
   std::uint64_t global_bytes = 0;  // distinct bytes that lanes asked for, at most 32 a sector
+  // Of those, the requests in which several lanes ask for one and the same place: a look-up in a
+  // table. It takes a sector, whatever it uses of it, and finds it in the first cache.
+  std::uint64_t uniform_requests = 0, uniform_bytes = 0;
   std::uint64_t shared_requests = 0, shared_cycles = 0;
   std::uint64_t shared_ideal_cycles = 0;  // the cycles those requests would take without conflicts
   std::uint64_t barriers = 0, warp_operations = 0, atomics = 0;
@@ -83,7 +89,7 @@ struct Counts {
   Counts& operator+=(const Counts& other);
   double lanes_active() const;         // of 32 lanes, 0 to 1
   double sectors_per_request() const;  // of global memory
-  double sector_use() const;           // bytes asked for over bytes moved, 0 to 1
+  double sector_use() const;           // bytes asked for over bytes moved, 0 to 1; look-ups aside
   double bank_conflicts() const;       // shared cycles over ideal cycles, 1 is conflict-free
 };
 

@@ -46,6 +46,7 @@ struct Instruction {
   Space space = Space::kGeneric;
   std::uint8_t variant = 0;            // the handler's
   bool flag = false;                   // the handler's
+  bool wide_conversion = false;        // to or from f64, or between floats and 64-bit integers
   std::uint32_t target = 0;            // a branch's instruction, a switch's table
   std::uint64_t immediate = 0;         // added to an address; else the handler's
   std::uint64_t second_immediate = 0;  // of the source of a copy
@@ -87,6 +88,7 @@ enum class Special : std::uint8_t {
   kGridId,
   kDynamicShared,
   kTotalShared,
+  kEnvReg0,
   kNone
 };
 

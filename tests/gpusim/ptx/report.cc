@@ -69,9 +69,12 @@ std::string Report::text() const {
 Counts& Counts::operator+=(const Counts& other) {
   warp_instructions += other.warp_instructions;
   lane_instructions += other.lane_instructions;
+  wide_conversions += other.wide_conversions;
   global_requests += other.global_requests;
   global_sectors += other.global_sectors;
   global_bytes += other.global_bytes;
+  uniform_requests += other.uniform_requests;
+  uniform_bytes += other.uniform_bytes;
   shared_requests += other.shared_requests;
   shared_cycles += other.shared_cycles;
   shared_ideal_cycles += other.shared_ideal_cycles;
@@ -83,7 +86,9 @@ Counts& Counts::operator+=(const Counts& other) {
 
 double Counts::lanes_active() const { return ratio(lane_instructions, 32 * warp_instructions, 1); }
 double Counts::sectors_per_request() const { return ratio(global_sectors, global_requests, 0); }
-double Counts::sector_use() const { return ratio(global_bytes, 32 * global_sectors, 1); }
+double Counts::sector_use() const {
+  return ratio(global_bytes - uniform_bytes, 32 * (global_sectors - uniform_requests), 1);
+}
 double Counts::bank_conflicts() const { return ratio(shared_cycles, shared_ideal_cycles, 1); }
 
 }  // namespace gpusim

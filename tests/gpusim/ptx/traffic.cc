@@ -22,6 +22,10 @@ void count_global(std::span<const std::uint64_t> addresses, std::size_t bytes, C
     ++counts->global_sectors;
   }
   ++counts->global_requests;
+  if (addresses.size() > 1 && sorted[0] == sorted[addresses.size() - 1]) {
+    ++counts->uniform_requests;
+    counts->uniform_bytes += bytes;
+  }
 }
 
 void count_shared(std::span<const std::uint64_t> addresses, std::span<const int> lanes,

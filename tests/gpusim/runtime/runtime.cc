@@ -22,6 +22,7 @@ Runtime::Runtime()
 
 void Runtime::apply_settings() {
   machine.options.seed = settings.seed;
+  machine.options.envreg0 = settings.envreg0;
   machine.options.races = settings.races;
   machine.options.uninitialised = settings.uninitialised;
   machine.options.traffic = settings.count_traffic;

@@ -33,6 +33,7 @@ Settings settings_from_environment() {
   s.fail_call = number("GPUSIM_FAIL_CALL", 0);
   s.hang = number("GPUSIM_HANG", 0);
   s.deadlock_ms = static_cast<std::uint32_t>(number("GPUSIM_DEADLOCK_MS", 5000));
+  s.envreg0 = static_cast<std::uint32_t>(number("GPUSIM_ENVREG0", 0));
   s.races = number("GPUSIM_RACES", 1, 1) != 0;
   s.uninitialised = number("GPUSIM_UNINIT", 1, 1) != 0;
   s.leaks = number("GPUSIM_LEAKS", 0, 1) != 0;

@@ -17,6 +17,7 @@ struct Settings {
   std::uint64_t fail_call = 0;    // GPUSIM_FAIL_CALL: the n-th runtime call fails, for good
   std::uint64_t hang = 0;         // GPUSIM_HANG: the n-th kernel never ends
   std::uint32_t deadlock_ms = 0;  // GPUSIM_DEADLOCK_MS: no progress for so long is a report
+  std::uint32_t envreg0 = 0;      // GPUSIM_ENVREG0: what kernels read as %envreg0
   bool races = true;              // GPUSIM_RACES
   bool uninitialised = true;      // GPUSIM_UNINIT
   bool leaks = false;             // GPUSIM_LEAKS: what is still allocated at exit

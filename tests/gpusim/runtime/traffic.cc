@@ -21,9 +21,12 @@ std::string demangled(const std::string& name) {
 void add(Json& json, const Counts& c) {
   json["warp_instructions"] = c.warp_instructions;
   json["lane_instructions"] = c.lane_instructions;
+  json["wide_conversions"] = c.wide_conversions;
   json["global_requests"] = c.global_requests;
   json["global_sectors"] = c.global_sectors;
   json["global_bytes"] = c.global_bytes;
+  json["uniform_requests"] = c.uniform_requests;
+  json["uniform_bytes"] = c.uniform_bytes;
   json["shared_requests"] = c.shared_requests;
   json["shared_cycles"] = c.shared_cycles;
   json["shared_ideal_cycles"] = c.shared_ideal_cycles;
