@@ -47,6 +47,8 @@ MUSTER_CELL float decode_bf16(uint16_t top) { return float_of(uint32_t{top} << 1
 
 /// I8B and I8S (whose scale is a power of two, so that nothing is rounded).
 MUSTER_CELL float decode_i8(float scale, int8_t q) { return scale * static_cast<float>(q); }
+/// The same of a code that is a float already.
+MUSTER_CELL float decode_code(float scale, float q) { return scale * q; }
 /// The same without rounding: 24 + 8 bits fit f64.
 MUSTER_CELL double decode_i8_exact(float scale, int8_t q) {
   return static_cast<double>(scale) * static_cast<double>(q);

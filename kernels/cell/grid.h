@@ -21,6 +21,12 @@ MUSTER_CELL uint64_t to_near_grid(float x, double scaled_factor) {
                             add_exact_product(static_cast<double>(x), scaled_factor, 0x1.8p52));
 }
 
+/// The same for any scaled_factor, in a multiplication and an addition: to_grid(x, scaled_factor)
+/// plus kNearBits, without a conversion to i64.
+MUSTER_CELL uint64_t to_near_grid_of_any(float x, double scaled_factor) {
+  return __builtin_bit_cast(uint64_t, static_cast<double>(x) * scaled_factor + 0x1.8p52);
+}
+
 /// q * 2^-shift rounded to the nearest integer, ties to even; |q| <= 128, 0 <= shift <= 9 (at 9,
 /// and so beyond, everything rounds to zero). Works on 2q, so that shift 0 needs no case of its
 /// own.

@@ -25,10 +25,12 @@ void Blas::multiply_codes(const CodeProducts& job, cudaStream_t stream) {
   must(cublasSetStream(handle_, stream), "cublasSetStream");
   const std::int32_t one = 1, none = 0;
   // cuBLAS counts down columns: rows of codes are columns of `depth`, and the product is turned.
-  must(cublasGemmEx(handle_, CUBLAS_OP_T, CUBLAS_OP_N, job.m, job.n, job.depth, &one, job.a,
-                    CUDA_R_8I, job.pitch, job.b, CUDA_R_8I, job.pitch, &none, job.products,
-                    CUDA_R_32I, job.product_pitch, CUBLAS_COMPUTE_32I, CUBLAS_GEMM_DEFAULT),
-       "cublasGemmEx");
+  must(cublasGemmStridedBatchedEx(handle_, CUBLAS_OP_T, CUBLAS_OP_N, job.m, job.n, job.depth, &one,
+                                  job.a, CUDA_R_8I, job.pitch, job.depth, job.b, CUDA_R_8I,
+                                  job.pitch, job.depth, &none, job.products, CUDA_R_32I,
+                                  job.product_pitch, job.product_stride, job.slices,
+                                  CUBLAS_COMPUTE_32I, CUBLAS_GEMM_DEFAULT),
+       "cublasGemmStridedBatchedEx");
 }
 
 }  // namespace muster::kernels::cuda

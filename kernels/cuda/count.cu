@@ -71,21 +71,27 @@ __global__ __launch_bounds__(kWarpsOfCounts * 32) void kept_sum_of_counters(Coun
   for (int i = 0; i < 32; ++i) {
     const size_t column = first + static_cast<size_t>(i);
     const size_t k = column < counts.d ? column : counts.d - 1;
-    const uint4* at = reinterpret_cast<const uint4*>(counts.counters + k * kCodeBins) + 2 * lane;
-    const uint4 a = at[0], b = at[1];
-    const uint32_t bins[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
-    uint32_t upto = bins[0] + bins[1] + bins[2] + bins[3] + bins[4] + bins[5] + bins[6] + bins[7];
-    const uint32_t total = upto;
-#pragma unroll
-    for (int width = 1; width < 32; width *= 2) {
-      const uint32_t below = __shfl_up_sync(kWholeWarp, upto, width);
-      upto += lane >= width ? below : 0;
-    }
+    const uint4* at = reinterpret_cast<const uint4*>(counts.counters + k * kCodeBins) + lane;
+    const uint4 halves[2] = {at[0], at[32]};
     const CodeShift shift = code_shift(counts.exponents[k >> counts.log2_block], job.grid_bits);
-    uint64_t sum =
-        static_cast<uint64_t>(kept_of_bins<8>(8 * lane, upto - total, job.low, counts.n - job.high,
-                                              shift.right, [&](int j) { return bins[j]; }))
-        << shift.left;
+    uint32_t before = 0;  // of all bins below this half
+    int64_t kept = 0;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const uint4 four = halves[half];
+      const uint32_t bins[4] = {four.x, four.y, four.z, four.w};
+      const uint32_t total = bins[0] + bins[1] + bins[2] + bins[3];
+      uint32_t upto = total;
+#pragma unroll
+      for (int width = 1; width < 32; width *= 2) {
+        const uint32_t below = __shfl_up_sync(kWholeWarp, upto, width);
+        upto += lane >= width ? below : 0;
+      }
+      kept += kept_of_bins<4>(128 * half + 4 * lane, before + upto - total, job.low,
+                              counts.n - job.high, shift.right, [&](int j) { return bins[j]; });
+      before += __shfl_sync(kWholeWarp, upto, 31);
+    }
+    uint64_t sum = static_cast<uint64_t>(kept) << shift.left;
 #pragma unroll
     for (int width = 16; width > 0; width /= 2) sum += __shfl_xor_sync(kWholeWarp, sum, width);
     if (lane == i) mine = static_cast<int64_t>(sum);

@@ -2,14 +2,17 @@
 // the tensor cores, through cuBLAS.
 //
 // Shape: panels of 256 rows of the matrix against all rows from there on (0.62 of the square for
-// four panels). int8 x int8 -> int32 is exact for 65,536 coordinates, at any grouping. Rows that
-// lie one pitch apart are read where they are; others, and packed codes, are gathered first (one
-// read and one write of the codes). Then one pass joins a panel to the matrix, 28 bytes a pair:
+// four panels). int8 x int8 -> int32 is exact for 65,536 coordinates, at any grouping. A panel of
+// 1000 columns is 16 tiles of 128 x 128 where an H100 has 132 multiprocessors, so the depth is cut
+// into slices, products of their own in one call: as many as fill the device. Rows that lie one
+// pitch apart are read where they are; others, and packed codes, are gathered first (one read and
+// one write of the codes). Then one pass adds the slices and joins a panel to the matrix, 24 bytes
+// a pair and 4 a slice:
 // wherever the entry is a multiple of the unit and stays below 2^53 of them nothing can round, and
 // the order of blocks does not matter; an entry for which that is not so is added up again block by
 // block. So the bits are the CPU's in every case.
-// Bound on an H100 at 60 % of the int8 peak, n = 1000, 1e6 coordinates: 1.1 ms, joining 0.1 ms,
-// gathering 0.6 ms where it is needed. A panel is few tiles: 60 % takes a product cut by depth.
+// Bound on an H100 at 60 % of the int8 peak, n = 1000, 1e6 coordinates: 1.1 ms, joining 0.15 ms,
+// gathering 0.6 ms where it is needed.
 #include <algorithm>
 #include <cmath>
 
@@ -32,6 +35,36 @@ constexpr std::size_t kGatherBytes = std::size_t{128} << 20;
 /// Cohorts beyond have no Gram matrix: 32 GiB of it.
 constexpr std::size_t kMostRows = 65'536;
 constexpr unsigned kGatherThreads = 256;
+/// Tiles that cuBLAS takes a product in, about, and how many are to be there at once: those of an
+/// H100, whatever the device, so that memory needed is a function of the job.
+constexpr std::size_t kGemmTile = 128, kTilesWanted = 132;
+constexpr std::size_t kMostSlices = 8;
+/// Slices are multiples of this: what the tensor cores take at a time.
+constexpr std::size_t kSliceStep = 64;
+
+/// How many slices a product of `height` rows with `columns` is cut into, at most.
+std::size_t slices_of(std::size_t columns, std::size_t height, std::size_t depth) {
+  const std::size_t tiles = divide_up(columns, kGemmTile) * divide_up(height, kGemmTile);
+  return std::min(std::clamp(kTilesWanted / tiles, std::size_t{1}, kMostSlices),
+                  divide_up(depth, kSliceStep));
+}
+/// Their depth; the last one has what is left.
+std::size_t slice_depth(std::size_t columns, std::size_t height, std::size_t depth) {
+  const std::size_t slices = slices_of(columns, height, depth);
+  return std::min(depth, align_up(divide_up(depth, slices), kSliceStep));
+}
+/// Products there are at a time, of all slices of any panel of n rows, whatever its height: a tile
+/// or two of it.
+std::size_t most_products(std::size_t n, std::size_t depth) {
+  std::size_t most = 0;
+  for (std::size_t first = 0; first < n; first += kPanel)
+    for (const std::size_t height : {kGemmTile, kPanel}) {
+      const std::size_t tall = align_up(std::min(height, n - first), std::size_t{4});
+      const std::size_t columns = align_up(n - first, std::size_t{4});
+      most = std::max(most, slices_of(columns, tall, depth) * columns * tall);
+    }
+  return most;
+}
 
 /// A panel of products on its way to the matrix.
 struct JoinView {
@@ -39,7 +72,8 @@ struct JoinView {
   size_t pitch, depth;
   double unit, inverse_unit;  ///< 4^exponent, 4^-exponent
   const int32_t* products;    ///< of rows first .. first + height - 1 with rows first .. n - 1
-  size_t product_pitch;
+  size_t product_pitch, product_stride;  ///< from row to row, from slice to slice
+  size_t slices;
   size_t first, height;
   size_t n, rows;
   double* gram;
@@ -102,7 +136,10 @@ __global__ __launch_bounds__(kSquare* kRowsAtOnce) void join_products(JoinView j
       const size_t i = first_row + r;
       double entry = 0;
       if (i < end && j < job.n && i <= j) {
-        const int32_t product = job.products[(i - job.first) * job.product_pitch + j - job.first];
+        const int32_t* slice = job.products + (i - job.first) * job.product_pitch + j - job.first;
+        int32_t product = 0;
+#pragma unroll 4
+        for (size_t s = 0; s < job.slices; ++s) product += slice[s * job.product_stride];
         entry = joined(job.gram[i * job.n + j], product, job, i, j);
         job.gram[i * job.n + j] = entry;
       }
@@ -161,7 +198,7 @@ void gram_by_gemm(const CodesView& codes, std::span<const std::byte* const> rows
   const auto most =
       static_cast<std::uint32_t>(in_place ? kMostDepth : std::min(gathered_depth(codes.n), length));
   const std::size_t width = align_up(std::size_t{codes.n}, std::size_t{4});
-  auto* products = context.scratch<std::int32_t>(kPanel * width);
+  auto* products = context.scratch<std::int32_t>(most_products(codes.n, most));
   auto* gathered = in_place ? nullptr : context.scratch<std::int8_t>(width * most);
   const double unit = std::ldexp(1.0, 2 * exponent);
   for (std::uint32_t begin = stretch.begin; begin < stretch.end; begin += most) {
@@ -174,13 +211,32 @@ void gram_by_gemm(const CodesView& codes, std::span<const std::byte* const> rows
     for (std::size_t first = 0; first < job.rows; first += kPanel) {
       const std::size_t height = std::min<std::size_t>(kPanel, job.rows - first);
       const std::int8_t* from = matrix.codes + first * matrix.pitch;
-      context.blas().multiply_codes(
-          {from, from, static_cast<int>(matrix.rows - first),
-           static_cast<int>(align_up(height, std::size_t{4})), static_cast<int>(matrix.depth),
-           static_cast<int>(matrix.pitch), products, static_cast<int>(width)},
-          context.stream());
-      const JoinView join{matrix.codes, matrix.pitch, depth,  unit,    1 / unit, products,
-                          width,        first,        height, codes.n, job.rows, job.gram};
+      const std::size_t columns = matrix.rows - first, tall = align_up(height, std::size_t{4});
+      const std::size_t slice = slice_depth(columns, height, matrix.depth);
+      const std::size_t whole = matrix.depth / slice, left = matrix.depth % slice;
+      Blas::CodeProducts product{from,
+                                 from,
+                                 static_cast<int>(columns),
+                                 static_cast<int>(tall),
+                                 static_cast<int>(slice),
+                                 static_cast<int>(matrix.pitch),
+                                 products,
+                                 static_cast<int>(columns),
+                                 static_cast<int>(whole),
+                                 static_cast<long long>(columns * tall)};
+      context.blas().multiply_codes(product, context.stream());
+      if (left != 0) {
+        product.a = product.b = from + whole * slice;
+        product.depth = static_cast<int>(left);
+        product.products += whole * columns * tall;
+        product.slices = 1;
+        context.blas().multiply_codes(product, context.stream());
+      }
+      const JoinView join{matrix.codes, matrix.pitch,   depth,
+                          unit,         1 / unit,       products,
+                          columns,      columns * tall, whole + (left != 0 ? 1 : 0),
+                          first,        height,         codes.n,
+                          job.rows,     job.gram};
       launch(context, join_products,
              dim3(blocks_for(codes.n - first, kSquare), blocks_for(height, kSquare)),
              kSquare * kRowsAtOnce, join);
@@ -192,7 +248,7 @@ std::size_t gram_scratch_bytes(std::size_t n, std::size_t d) {
   if (n > kMostRows || n == 0) return 0;
   const std::size_t width = align_up(n, std::size_t{4});
   const std::size_t depth = std::min(align_up(d, canonical::kBlock), gathered_depth(n));
-  return kPanel * width * sizeof(std::int32_t) + width * depth;
+  return most_products(n, depth) * sizeof(std::int32_t) + width * depth;
 }
 
 }  // namespace muster::kernels::cuda

@@ -7,8 +7,9 @@
 // takes part in it where s < stages_at(k). Two kernels visit the values:
 //
 //   tiles    one thread block a tile of 4096 neighbours, 256 threads of 16 values: bits 0 to 3 in
-//            registers, through shared memory, bits 4 to 7, shared memory, bits 8 to 11. Words of
-//            shared memory are spread by one in 16, so that no pass meets a bank twice.
+//            registers, through shared memory, bits 4 to 7, shared memory, bits 8 to 11. Values
+//            come in through shared memory too, so that neighbours read neighbours; its words are
+//            spread so that no pass meets a bank twice.
 //   columns  where rotations are longer: a thread takes the up to 16 values 4096 apart, bits 12 to
 //            15 in registers; neighbouring threads take neighbouring values.
 //
@@ -65,7 +66,21 @@ __device__ __forceinline__ void radix_stages(T (&v)[kRadix], const Rotations& ro
   }
 }
 
-__device__ __forceinline__ unsigned spread(unsigned word) { return word + word / kRadix; }
+/// Where word w of a tile lies in shared memory, so that no pass meets a bank twice: f64, of which
+/// 16 are a line of banks, one more word in 16; f32 one in 32, and 16 in the middle of the tile.
+template <class T>
+__device__ __forceinline__ unsigned spread(unsigned w) {
+  return sizeof(T) == 8 ? w + w / 16 : w + w / 32 + w / (kTile / 2) * 16;
+}
+/// Values 16 t + j of thread t (bits 0 to 3 of w), low + 256 b + 16 j (bits 4 to 7), t + 256 j
+/// (bits 8 to 11). Halves of a warp take `low` 0 to 15 of two b that are half a tile apart.
+struct TilePlaces {
+  unsigned first, middle, last;
+};
+__device__ __forceinline__ TilePlaces tile_places(unsigned t) {
+  const unsigned b = t / kWarp + t / kRadix % 2 * (kRadix / 2);
+  return {t * kRadix, t % kRadix + b * kRadix * kRadix, t};
+}
 
 /// values[row * length + k] for tile blockIdx.x of row blockIdx.y: source(row, k) transformed up to
 /// bit 11.
@@ -74,30 +89,34 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks)
     hadamard_tiles(Rotations rotations, Source source, T* values) {
   __shared__ T shared[kTile + kTile / kRadix];
   const size_t begin = blockIdx.x * kTile;
-  const unsigned row = blockIdx.y, t = threadIdx.x;
+  const unsigned row = blockIdx.y;
+  const TilePlaces at = tile_places(threadIdx.x);
   T v[kRadix];
+  // Neighbours read neighbours, and pass them on.
 #pragma unroll
   for (unsigned j = 0; j < kRadix; ++j) {
-    const size_t k = begin + t * kRadix + j;
-    v[j] = k < rotations.length ? source(row, k) : T{0};
+    const size_t k = begin + at.last + j * kThreads;
+    shared[spread<T>(at.last + j * kThreads)] = k < rotations.length ? source(row, k) : T{0};
   }
-  radix_stages(v, rotations, begin + t * kRadix, 0);
-#pragma unroll
-  for (unsigned j = 0; j < kRadix; ++j) shared[spread(t * kRadix + j)] = v[j];
-  __syncthreads();
-  const unsigned low = t % kRadix, middle = low + t / kRadix * kRadix * kRadix;
-#pragma unroll
-  for (unsigned j = 0; j < kRadix; ++j) v[j] = shared[spread(middle + j * kRadix)];
-  radix_stages(v, rotations, begin + middle, kLog2Radix);
-#pragma unroll
-  for (unsigned j = 0; j < kRadix; ++j) shared[spread(middle + j * kRadix)] = v[j];
   __syncthreads();
 #pragma unroll
-  for (unsigned j = 0; j < kRadix; ++j) v[j] = shared[spread(t + j * kThreads)];
-  radix_stages(v, rotations, begin + t, 2 * kLog2Radix);
+  for (unsigned j = 0; j < kRadix; ++j) v[j] = shared[spread<T>(at.first + j)];
+  radix_stages(v, rotations, begin + at.first, 0);
+#pragma unroll
+  for (unsigned j = 0; j < kRadix; ++j) shared[spread<T>(at.first + j)] = v[j];
+  __syncthreads();
+#pragma unroll
+  for (unsigned j = 0; j < kRadix; ++j) v[j] = shared[spread<T>(at.middle + j * kRadix)];
+  radix_stages(v, rotations, begin + at.middle, kLog2Radix);
+#pragma unroll
+  for (unsigned j = 0; j < kRadix; ++j) shared[spread<T>(at.middle + j * kRadix)] = v[j];
+  __syncthreads();
+#pragma unroll
+  for (unsigned j = 0; j < kRadix; ++j) v[j] = shared[spread<T>(at.last + j * kThreads)];
+  radix_stages(v, rotations, begin + at.last, 2 * kLog2Radix);
 #pragma unroll
   for (unsigned j = 0; j < kRadix; ++j) {
-    const size_t k = begin + t + j * kThreads;
+    const size_t k = begin + at.last + j * kThreads;
     if (k < rotations.length) values[row * rotations.length + k] = v[j];
   }
 }

@@ -1,7 +1,7 @@
 // Shapes: how threads meet memory. An operation is a shape and a functor with the arithmetic.
 //
 // map:     one thread a coordinate, d -> d.
-// columns: one thread a group of coordinates (decode.cuh), which walks down the rows, [n, d] -> d.
+// columns: down the rows of a few coordinates, [n, d] -> d (columns.cuh).
 // Reductions within a warp and a block have one fixed tree each.
 #pragma once
 
@@ -70,62 +70,6 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks) map_kernel(size_t d, C
 template <class Cell>
 void map(Context& context, std::size_t d, const Cell& cell) {
   launch(context, map_kernel<Cell>, dim3(grid_for(context, d, kThreads)), kThreads, d, cell);
-}
-
-/// Rows a thread of `columns` walks at least: below, adding to the sums would cost more than codes.
-inline constexpr std::uint32_t kColumnRows = 64;
-
-/// The kernel of columns(). Rows are cut over blockIdx.y, `rows_each` a cut.
-template <Coding kCoding, class Cell>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
-    columns_kernel(CodesView codes, Cell cell, std::uint32_t rows_each) {
-  constexpr unsigned kCount = kGroup<kCoding>;
-  const std::uint32_t first = blockIdx.y * rows_each;
-  const std::uint32_t last = min(codes.n, first + rows_each);
-  for (size_t k = thread_index() * kCount; k < codes.d; k += thread_count() * kCount) {
-    typename Cell::Sum sums[kCount] = {};
-#pragma unroll 4
-    for (std::uint32_t row = first; row < last; ++row) {
-      float values[kCount];
-      load_group<kCoding>(codes, codes.rows[row], k, values);
-      const auto weight = cell.of_row(row);
-#pragma unroll
-      for (unsigned j = 0; j < kCount; ++j) sums[j] = cell.add(sums[j], values[j], weight);
-    }
-#pragma unroll
-    for (unsigned j = 0; j < kCount; ++j)
-      if (k + j < codes.d) cell.finish(k + j, sums[j], gridDim.y > 1);
-  }
-}
-
-/// How columns() cuts its work.
-struct Columns {
-  dim3 grid;
-  std::uint32_t rows_each;
-};
-
-/// Threads for groups of `group` coordinates; where those would not fill the device, rows are cut
-/// as well, to no fewer than kColumnRows each.
-inline Columns columns_shape(const Context& context, const CodesView& codes, std::size_t group) {
-  const unsigned blocks = grid_for(context, divide_up(codes.d, group), kThreads);
-  const unsigned resident = static_cast<unsigned>(context.multiprocessors()) * kResidentBlocks;
-  const std::uint32_t cuts = std::clamp(resident / blocks, 1u, divide_up(codes.n, kColumnRows));
-  const std::uint32_t rows_each = divide_up(codes.n, cuts);
-  return {dim3(blocks, divide_up(codes.n, rows_each)), rows_each};
-}
-
-/// For each coordinate: sum = cell.add(sum, value, cell.of_row(row)) over the rows, from Sum{},
-/// then cell.finish(k, sum, shared). Where the rows are cut each cut finishes; then `shared` is
-/// true, and finish() adds atomically.
-template <class Cell>
-void columns(Context& context, const CodesView& codes, const Cell& cell) {
-  if (codes.n == 0 || codes.d == 0) return;
-  with_coding(codes.coding, [&](auto tag) {
-    constexpr Coding kCoding = decltype(tag)::value;
-    const Columns shape = columns_shape(context, codes, kGroup<kCoding>);
-    launch(context, columns_kernel<kCoding, Cell>, shape.grid, kThreads, codes, cell,
-           shape.rows_each);
-  });
 }
 
 }  // namespace muster::kernels::cuda

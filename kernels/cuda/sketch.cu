@@ -5,8 +5,9 @@
 // end adds those that changed to the row's cells. Reads each code once, and 12 bytes for every 64
 // of them. Lanes of a block never meet in a cell; __syncwarp between blocks, which may. Where the
 // cells do not fit shared memory all additions go to memory. Integers, atomics included: no order.
-// Bound on an H100, 4096 cells: 6 warps an SM, each 256 coordinates in about 1000 clocks, most of
-// them one latency of HBM: 0.35e12 elements/s, less than HBM gives f32 (0.84e12) or int8 (3.3e12).
+// Bound on an H100, 4096 cells: 6 warps an SM, each with 512 coordinates (768 of integer codecs)
+// under way in about 1000 clocks, most of them one latency of HBM: f32 12 KB a latency and SM, what
+// HBM gives (0.84e12 elements/s); int8 1.06e12 elements/s, a third of it.
 #include <algorithm>
 #include <cmath>
 
@@ -21,9 +22,10 @@ namespace {
 
 constexpr size_t kFold = kSketchBlock;
 constexpr size_t kWarpsOfDevice = 1024;
-/// Blocks asked for before the first is added; half bytes cost registers.
+/// Blocks of 64 coordinates asked for before the first is added: a multiprocessor has six warps,
+/// and HBM wants 10 KB under way. Registers there are enough for so few.
 template <Coding kCoding>
-constexpr size_t kAhead = kCoding == Coding::kI4B || kCoding == Coding::kI4S ? 2 : 4;
+constexpr size_t kAhead = cell::is_integer(kCoding) ? 12 : 8;
 
 struct SketchView {
   size_t cells;

@@ -302,6 +302,8 @@ HostCohort make_cohort(const Shape& shape, Random& random) {
   if (has_blocks(shape.codec) || is_rotated(shape.codec)) {
     constexpr std::uint8_t kBlocks[] = {0, 3, 5, 6, 8, 12, 13};
     cohort.format.log2_block = kBlocks[random() % std::size(kBlocks)];
+    if (shape.log2_block >= 0)
+      cohort.format.log2_block = static_cast<std::uint8_t>(shape.log2_block);
   }
   if (is_rotated(shape.codec)) {
     cohort.format.log2_block = std::max(cohort.format.log2_block, kMinLog2Rotation);

@@ -42,6 +42,7 @@ struct Shape {
   Codec codec = Codec::kF32;
   Values values = Values::kNormal;
   int grid_bits = 40;
+  int log2_block = -1;  ///< -1: any
   std::string to_string() const;
 };
 

@@ -5,9 +5,9 @@ namespace muster::kernels::conformance {
 namespace {
 
 Subject cuda_subject() {
-  Subject subject{"cuda", {}, true};
+  Subject subject{"cuda", {}, MUSTER_EMULATED};
   subject.options.kind = "cuda";
-  subject.options.memory_bytes = std::size_t{3} << 20;
+  subject.options.memory_bytes = std::size_t{subject.emulated ? 3u : 2048u} << 20;
   subject.options.hang_seconds = 600;
   return subject;
 }

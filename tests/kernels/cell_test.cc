@@ -48,6 +48,28 @@ TEST(ToDouble, IsTheConversion) {
   }
 }
 
+TEST(NearGrid, OfAnyFactorIsTheGridPlusItsOffset) {
+  std::mt19937_64 random(13);
+  const auto check = [](float x, double factor) {
+    ASSERT_LE(std::fabs(static_cast<double>(x) * factor), kNearGrid);
+    ASSERT_EQ(to_near_grid_of_any(x, factor) - kNearBits,
+              static_cast<std::uint64_t>(to_grid(x, factor)))
+        << x << " * " << factor;
+  };
+  for (int i = 0; i < 200'000; ++i) {
+    const float x = std::ldexp(static_cast<float>(static_cast<int>(random() >> 40) - (1 << 23)),
+                               static_cast<int>(random() % 40) - 46);
+    const double factor =
+        std::ldexp(static_cast<double>(random() >> 11), -21 - static_cast<int>(random() % 40));
+    if (std::fabs(static_cast<double>(x) * factor) <= kNearGrid)
+      check(x, i % 2 == 0 ? factor : -factor);
+  }
+  for (const float half : {0.5f, 1.5f, 2.5f, -0.5f, -1.5f}) check(half, 1.0);
+  check(0x1p20f, 0x1p30);
+  check(-0x1p20f, 0x1p30);
+  check(1e-45f, 0x1p40);
+}
+
 TEST(ShiftEven, IsDivisionRoundedToEven) {
   for (int q = -128; q <= 127; ++q)
     for (int shift = 0; shift <= 9; ++shift)

@@ -267,4 +267,31 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
   return submit(handle, g);
 }
 
+// One product after the other: the batch is a list, its order nobody's to rely on.
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a,
+                                          cublasOperation_t op_b, int m, int n, int k,
+                                          const void* alpha, const void* a, cudaDataType type_a,
+                                          int lda, long long stride_a, const void* b,
+                                          cudaDataType type_b, int ldb, long long stride_b,
+                                          const void* beta, void* c, cudaDataType type_c, int ldc,
+                                          long long stride_c, int count,
+                                          cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
+  if (count < 0 || (count > 1 && stride_c < static_cast<long long>(ldc) * n)) {
+    const hooks::Lock lock = hooks::lock();
+    return refuse(CUBLAS_STATUS_INVALID_VALUE, "cublasGemmStridedBatchedEx",
+                  fmt::format("{} products {} elements apart overlap", count, stride_c));
+  }
+  const auto at = [](const void* p, long long stride, int i, cudaDataType type) {
+    return static_cast<const std::byte*>(p) +
+           stride * i * static_cast<long long>(element_bytes(type));
+  };
+  cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+  for (int i = 0; i < count && status == CUBLAS_STATUS_SUCCESS; ++i)
+    status = cublasGemmEx(handle, op_a, op_b, m, n, k, alpha, at(a, stride_a, i, type_a), type_a,
+                          lda, at(b, stride_b, i, type_b), type_b, ldb, beta,
+                          const_cast<std::byte*>(at(c, stride_c, i, type_c)), type_c, ldc, compute,
+                          algorithm);
+  return status;
+}
+
 }  // extern "C"

@@ -1,6 +1,6 @@
 // gpu_resources BUDGET LOG...: a table of what each kernel uses on each chip, its worst
 // instantiation a row, and status 1 if one is over its budget or a line of the budget has no
-// kernel.
+// kernel, or a kernel was not compiled for each of the chips that carry a budget.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -15,6 +15,8 @@
 
 namespace gpusim {
 namespace {
+
+constexpr int kChips[] = {80, 90, 100};
 
 struct Budget {
   int threads = 0, dynamic_shared = 0, registers = 0, static_shared = 0, occupancy = 0;
@@ -105,6 +107,14 @@ int run(int count, char** arguments) {
     budget.used = true;
     faults += check(usage, budget);
   }
+  for (const Usage& usage : kernels)
+    for (const int chip : kChips)
+      if (std::none_of(kernels.begin(), kernels.end(), [&](const Usage& other) {
+            return other.full == usage.full && other.chip == chip;
+          })) {
+        std::printf("not compiled for sm_%d: %s\n", chip, usage.full.c_str());
+        ++faults;
+      }
   for (const auto& [kernel, budget] : budgets) {
     if (budget.used || kernel == "*") continue;
     std::printf("a budget without a kernel: %s\n", kernel.c_str());
