@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Breaks real kernels one way at a time and asks the conformance suite whether it notices.
+
+  tests/gpusim/mutation/mutate.py                     # run what the table does not know yet
+  tests/gpusim/mutation/mutate.py --check             # hold the table against today's sources; runs nothing
+
+Wants a built `cuda` preset. All mutants that can be decided at run time (mutants.py) are compiled into one plug-in, in
+build/mutants/, which the emulator tells by %envreg0 which of them to be; the others are built one by one. A mutant is
+killed where a test fails, where the emulator reports anything, or where the suite takes ten times as long. The verdicts
+are kept in results.tsv after each, so that a run may be ended and begun again; a line of source that did not change
+keeps its verdict. survivors.tsv names the reason of each survivor.
+"""
+import argparse
+import collections
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import mutants
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+KERNELS = ROOT / "kernels" / "cuda"
+RESULTS, SURVIVORS = HERE / "results.tsv", HERE / "survivors.tsv"
+LEAST = 95  # percent that must be killed
+
+# What is asked first: the cases that run a file's code. Who passes them is asked everything.
+CASES = {
+    "accumulate.cu": "*Accumulate*:*LargeChunks*", "count.cu": "*Counts*", "distances.cu": "*Pair*:*Relate*",
+    "expand.cu": "*Expanded*:*Twice*", "gram.cu": "*Gram*:*LargeChunks*", "gram_codes.cu": "*Gram*",
+    "gram_gemm.cu": "*Gram*:*LargeChunks*", "gram_values.cu": "*Gram*", "grid_norm.cu": "*GridNorms*",
+    "hadamard.cuh": "*Restored*:*Expanded*", "histogram.cuh": "*Counts*:*KeptSum*", "inspect.cu": "*Inspect*",
+    "kept_sum.cu": "*KeptSum*", "kept_sum_codes.cu": "*KeptSum*", "kept_sum_digits.cu": "*KeptSum*",
+    "kept_sum_network.cu": "*EverySmall*:*KeptSum*", "noise.cu": "*Noise*", "restore.cu": "*Restored*",
+    "sketch.cu": "*Sketch*", "window_sum.cu": "*Window*", "select.cuh": "*KeptSumEquals*:*Window*",
+    "units.cuh": "*Counts*:*KeptSum*", "words.cuh": "*Gram*", "values.cuh": "*Sketch*:*KeptSumEquals*:*Gram*",
+    "decode.cuh": "*Accumulate*:*Votes*:*GridNorms*",
+}  # fmt: skip
+# Of a header that must be built anew: the kernels that show it.
+USERS = {"values.cuh": ["sketch.cu", "gram_values.cu"], "words.cuh": ["gram_codes.cu", "gram_gemm.cu"],
+         "decode.cuh": ["accumulate.cu", "grid_norm.cu"]}  # fmt: skip
+HEADER = """#pragma once
+#include <stdlib.h>
+__attribute__((unused)) static inline int muster_mutant_of_host() {
+  static const int number = getenv("GPUSIM_ENVREG0") ? atoi(getenv("GPUSIM_ENVREG0")) : 0;
+  return number;
+}
+#ifdef __CUDA_ARCH__
+__device__ __forceinline__ int muster_mutant() { int i; asm("mov.u32 %0, %%envreg0;" : "=r"(i)); return i; }
+#define MUTANT(i) (muster_mutant() == (i))
+#else
+#define MUTANT(i) (muster_mutant_of_host() == (i))
+#endif
+"""
+
+
+def sources_now() -> dict[str, str]:
+    """The sources by name. Read once: they may change while this runs."""
+    return {p.name: p.read_text() for p in sorted(KERNELS.iterdir()) if p.suffix in (".cu", ".cuh", ".cc", ".h")}
+
+
+def all_mutants(texts: dict[str, str]) -> dict[str, mutants.Mutant]:
+    found = {}
+    for name, text in texts.items():
+        if name.endswith(".h"):
+            continue  # declarations
+        seen = collections.Counter()
+        for m in mutants.mutants_of(name, text):
+            seen[m.what, m.shown] += 1
+            found[m.key(seen[m.what, m.shown])] = m
+    return found
+
+
+def read_table(path: pathlib.Path) -> dict[str, str]:
+    """Verdicts by the key of their mutant."""
+    if not path.exists():
+        return {}
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return {line.split("\t", 1)[1]: line.split("\t", 1)[0] for line in lines}
+
+
+def read_reasons() -> dict[str, str]:
+    lines = [line for line in SURVIVORS.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("\t", 1) for line in lines)
+
+
+def write_results(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> None:
+    lines = [f"{verdicts[key]}\t{key}" for key in known if key in verdicts]
+    RESULTS.write_text("# verdict, mutant: by mutate.py, which keeps them while a line stays what it is\n"
+                       + "\n".join(lines) + "\n")  # fmt: skip
+
+
+class Workshop:
+    """The plug-in with the mutants in it, and one for each that the compiler must know."""
+
+    def __init__(self, build: pathlib.Path, texts: dict[str, str], known: dict[str, mutants.Mutant]):
+        self.build, self.texts, self.known = build, texts, known
+        self.folder = build.parent / "mutants"
+        self.numbers = {key: i for i, key in enumerate(known, 1)}
+        commands = subprocess.run(["ninja", "-C", build, "-t", "commands", "muster_cuda_ptx"], check=True,
+                                  capture_output=True, text=True).stdout.splitlines()  # fmt: skip
+        self.compile = {}
+        for line in commands:
+            if (match := re.search(r" -c \S*/kernels/cuda/(\w+\.(?:cu|cc))(?: |$)", line)) and "cuda_ptx" in line:
+                self.compile[match[1]] = line
+        self.link = next(line for line in commands if "-o gpusim/libmuster_cuda.so" in line)
+
+    def command(self, name: str, sources: pathlib.Path, target: pathlib.Path) -> str:
+        line = self.compile[name].replace("-Werror all-warnings", "").replace("-Werror", "")
+        line = re.sub(r"-Xptxas=\S+", "", line)
+        line = re.sub(r" -o \S+", f" -o {target}", line)
+        line = re.sub(r"-MD -MT \S+ -MF \S+", "", line)
+        line = re.sub(r" -c \S*/kernels/cuda/\S+", f" -c {sources}/kernels/cuda/{name}", line)
+        return line.replace(f"-I{ROOT}", f"-I{sources} -I{ROOT} -include {sources}/mutant.h -w", 1)
+
+    def write_sources(self, sources: pathlib.Path, text_of) -> None:
+        (sources / "kernels/cuda").mkdir(parents=True, exist_ok=True)
+        (sources / "mutant.h").write_text(HEADER)
+        for name, text in self.texts.items():
+            (sources / "kernels/cuda" / name).write_text(text_of(name, text))
+
+    def run(self, command: str) -> subprocess.CompletedProcess:
+        return subprocess.run(command, shell=True, cwd=self.build, capture_output=True, text=True)
+
+    def link_to(self, folder: pathlib.Path, objects: dict[str, pathlib.Path]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        line = self.link.replace("-o gpusim/libmuster_cuda.so", f"-o {folder}/libmuster_cuda.so")
+        for name, path in objects.items():
+            line = re.sub(rf"kernels/cuda/CMakeFiles/\S+/{re.escape(name)}\.o", str(path), line)
+        done = self.run(line)
+        if done.returncode:
+            sys.exit(done.stdout + done.stderr)
+        program = folder / "cuda_conformance_test"
+        program.unlink(missing_ok=True)
+        program.hardlink_to(self.build / "gpusim/cuda_conformance_test")
+
+    def build_all(self, jobs: int) -> None:
+        """The plug-in with every live mutant. What does not compile is not live after all."""
+        sources, dead = self.folder / "src", set()
+        objects = {name: self.folder / "obj" / f"{name}.o" for name in self.compile}
+        (self.folder / "obj").mkdir(parents=True, exist_ok=True)
+
+        def text_of(name, text):
+            return mutants.instrumented(text, [(self.numbers[key], m) for key, m in self.known.items()
+                                               if m.file == name and m.live and key not in dead])  # fmt: skip
+
+        open_names = list(self.compile)
+        while open_names:
+            self.write_sources(sources, text_of)
+            with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+                done = list(pool.map(lambda n: self.run(self.command(n, sources, objects[n])), open_names))
+            failed = [(n, d) for n, d in zip(open_names, done) if d.returncode]
+            touched = set()
+            for name, result in failed:
+                places = set(re.findall(r"(\w+\.(?:cuh?|cc))[(:](\d+)\)?:(?:\d+:)? error", result.stdout + result.stderr))
+                more = {key for key, m in self.known.items() if (m.file, str(m.line)) in places and m.live} - dead
+                if not more:
+                    sys.exit(f"{name} does not compile:\n{result.stdout}{result.stderr}")
+                print(f"{name}: not live after all: {sorted(more)}", flush=True)
+                dead |= more
+                touched |= {self.known[key].file for key in more}
+            open_names = list(self.compile) if any(t.endswith(".cuh") for t in touched) else [n for n, _ in failed]
+        self.objects = objects
+        self.late = dead | {key for key, m in self.known.items() if not m.live}
+        self.link_to(self.folder / "run", objects)
+
+    def build_one(self, key: str) -> pathlib.Path | None:
+        m = self.known[key]
+        folder = self.folder / "one" / str(self.numbers[key])
+        self.write_sources(folder, lambda name, text: mutants.broken(text, m) if name == m.file else text)
+        objects = dict(self.objects)
+        for name in USERS.get(m.file, [m.file]):
+            objects[name] = folder / f"{name}.o"
+            if self.run(self.command(name, folder, objects[name])).returncode:
+                return None
+        self.link_to(folder, objects)
+        return folder
+
+    def passes(self, folder: pathlib.Path, number: int, seed: int, cases: str, limit: float) -> bool:
+        environment = dict(os.environ, LD_LIBRARY_PATH=str(self.build / "gpusim"), GPUSIM_SEED=str(seed),
+                           GPUSIM_ENVREG0=str(number), GPUSIM_DEADLOCK_MS="2000")  # fmt: skip
+        try:
+            return subprocess.run([folder / "cuda_conformance_test", f"--gtest_filter={cases}", "--gtest_fail_fast"],
+                                  env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                  timeout=limit).returncode == 0  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return False
+
+    def verdict(self, key: str, seeds: list[int], limit: float) -> str:
+        folder, number = self.folder / "run", self.numbers[key]
+        if key in self.late:
+            if (folder := self.build_one(key)) is None:
+                return "no code"
+            number = 0
+        first = CASES.get(self.known[key].file)
+        for cases in [first, "*"] if first else ["*"]:
+            for seed in seeds:
+                if not self.passes(folder, number, seed, cases, limit):
+                    return "killed"
+        return "SURVIVED"
+
+
+def share(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> float:
+    counted = [key for key in known if verdicts.get(key) != "no code"]
+    return 100 * sum(verdicts.get(key) == "killed" for key in counted) / max(len(counted), 1)
+
+
+def summary(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> int:
+    reasons = read_reasons()
+    unknown = [key for key in known if key not in verdicts]
+    silent = [key for key in known if verdicts.get(key) == "SURVIVED" and key not in reasons]
+    for key in silent:
+        print(f"survives without a reason in {SURVIVORS.name}: {key}")
+    killed = sum(verdicts.get(key) == "killed" for key in known)
+    survived = sum(verdicts.get(key) == "SURVIVED" for key in known)
+    print(f"{len(known)} mutants: {killed} killed, {survived} survived, {len(unknown)} not tried, the rest does not"
+          f" compile: {share(verdicts, known):.1f} % killed, {LEAST} asked")  # fmt: skip
+    return 0 if share(verdicts, known) >= LEAST and not silent else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/cuda")
+    parser.add_argument("--only", metavar="REGEX", default="", help="mutants whose name has this in it")
+    parser.add_argument("--again", action="store_true", help="also those that survived before")
+    parser.add_argument("--seeds", default="0,3,2", help="of the emulator, asked in turn")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+
+    texts = sources_now()
+    known = all_mutants(texts)
+    verdicts = {key: verdict for key, verdict in read_table(RESULTS).items() if key in known}
+    if options.list:
+        print("\n".join(f"{verdicts.get(key, '-')}\t{m.file}:{m.line}\t{m.what}\t{m.shown}" for key, m in known.items()))
+        return 0
+    if options.check:
+        return summary(verdicts, known)
+
+    seeds = [int(s) for s in options.seeds.split(",")]
+    workshop = Workshop(options.build.resolve(), texts, known)
+    workshop.build_all(options.jobs)
+    begin = time.monotonic()
+    if not all(workshop.passes(workshop.folder / "run", 0, seed, "*", 3600) for seed in seeds):
+        print("the suite fails without any mutant", file=sys.stderr)
+        return 2
+    limit = max(60.0, 10 * (time.monotonic() - begin) / len(seeds))
+    todo = [key for key in known if re.search(options.only, key)
+            and (key not in verdicts or options.again and verdicts[key] == "SURVIVED")]  # fmt: skip
+    todo.sort(key=lambda key: key in workshop.late)  # what needs a build last
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        asked = {pool.submit(workshop.verdict, key, seeds, limit): key for key in todo}
+        for done, future in enumerate(concurrent.futures.as_completed(asked), 1):
+            key = asked[future]
+            verdicts[key] = future.result()
+            write_results(verdicts, known)
+            print(f"[{done}/{len(todo)}] {verdicts[key]:8} {known[key].line}: {key}", flush=True)
+    return summary(verdicts, known)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
