@@ -80,6 +80,7 @@ class CudaTraffic : public ::testing::Test {
     BackendOptions options;
     options.kind = "cuda";
     options.memory_bytes = std::size_t{24} << 20;
+    options.hang_seconds = 600;  // the emulator takes its time
     backend_ = create_backend(options, nullptr).value();
     ASSERT_TRUE(gpusim::control::set("GPUSIM_TRAFFIC", 1)) << "only the emulator counts";
     gpusim::control::take_traffic();

@@ -193,6 +193,7 @@ int main_of_bench(int argc, char** argv) {
   }
   kernels::BackendOptions options;
   options.kind = "cuda";
+  options.hang_seconds = 600;  // under the emulator
   // One cohort of f32 at a time, sums and matrix, scratch.
   options.memory_bytes =
       sizes.n * sizes.d * 4 + sizes.n * sizes.n * 8 + sizes.d * 16 + (std::size_t{512} << 20);
