@@ -27,7 +27,7 @@ constexpr std::uint64_t kDescriptorsBeside = 256;
 constexpr Nanoseconds kSinkSettle = 300 * kMillisecond, kSinkTime = 1'500 * kMillisecond;
 constexpr std::uint32_t kSinkDevices = 500;
 /// What may wait on a connection, bytes.
-constexpr std::size_t kInFlight = std::size_t{8} << 20;
+constexpr std::size_t kInFlight = std::size_t{4} << 20;
 
 class LoadRun {
  public:

@@ -74,7 +74,7 @@ Result<Scenario> parse_scenario(std::string_view text, std::string_view file);
 
 /// The task as TOML for `muster task create`, named `name`.
 std::string task_toml(const ScenarioTask& task);
-/// The sections of the server's configuration.
-std::string server_sections(const ScenarioServer& server);
+/// The sections of the configuration of a server for this task.
+std::string server_sections(const ScenarioServer& server, const ScenarioTask& task);
 
 }  // namespace muster::cli

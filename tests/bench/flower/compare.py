@@ -2,6 +2,7 @@
 """Updates a second into Flower's server path and into Muster, in turn, on one machine (README.md)."""
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -30,6 +31,12 @@ def resident(pid):
     return 0
 
 
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def environment():
     python = VENV / "bin" / "python"
     if not python.exists():
@@ -46,11 +53,12 @@ def run_flower(python, size, count, threads, port):
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             facts = json.loads(server.stdout.readline())
-            before = resident(server.pid)
+            before, busy = resident(server.pid), cpu_seconds(server.pid)
             done = subprocess.run([python, HERE / "fleet_client.py", str(port), str(size), str(threads), path,
                                    str(facts["run"]), str(facts["node"])], check=True, capture_output=True, text=True)
             result = json.loads(done.stdout.splitlines()[-1])
-            return result["updates"] / result["seconds"], (resident(server.pid) - before) / count
+            return (result["updates"] / result["seconds"], (resident(server.pid) - before) / count,
+                    (cpu_seconds(server.pid) - busy) / count)
         finally:
             server.stdin.close()
             server.wait(30)
@@ -62,6 +70,7 @@ answer_only = true
 distinct = {distinct}
 [server]
 max_connections = 64
+slab = "256MiB"
 [task]
 name = "flower"
 dimension = {dimension}
@@ -97,21 +106,23 @@ def run_muster(muster, name, dimension, codec, count):
     result = json.loads(done.stdout)
     assert result["check"]["exact"] and result["check"]["receipts"] == count, result["check"]
     first = result["samples"][0]["server_bytes"]
-    return result["last_receipt"] and count / result["last_receipt"], \
-        max(result["server"]["peak_bytes"] - first, 0) / count
+    return (count / result["last_receipt"], max(result["server"]["peak_bytes"] - first, 0) / count,
+            result["server"]["cpu_seconds"] / count)
 
 
 def summarise(flower, muster):
-    """Lists of (updates a second, bytes an update); medians, and the ratio of the rates."""
-    rate = [statistics.median(one[0] for one in side) for side in (flower, muster)]
-    size = [statistics.median(one[1] for one in side) for side in (flower, muster)]
+    """Lists of (updates a second, bytes an update, server CPU seconds an update); medians, and how often better Muster is
+    by the clock and by the processor."""
+    rate, size, cpu = ([statistics.median(one[i] for one in side) for side in (flower, muster)] for i in range(3))
     return {"flower": rate[0], "muster": rate[1], "ratio": rate[1] / rate[0], "flower_bytes": size[0],
-            "muster_bytes": size[1], "runs": min(len(flower), len(muster))}
+            "muster_bytes": size[1], "flower_cpu": cpu[0], "muster_cpu": cpu[1], "cpu_ratio": cpu[0] / cpu[1],
+            "runs": min(len(flower), len(muster))}
 
 
 def self_test():
-    summary = summarise([(10, 4), (30, 5), (20, 6)], [(400, 1), (200, 2), (300, 3)])
-    assert summary == {"flower": 20, "muster": 300, "ratio": 15, "flower_bytes": 5, "muster_bytes": 2, "runs": 3}
+    summary = summarise([(10, 4, 8), (30, 5, 6), (20, 6, 7)], [(400, 1, 2), (200, 2, 1), (300, 3, 3.5)])
+    assert summary == {"flower": 20, "muster": 300, "ratio": 15, "flower_bytes": 5, "muster_bytes": 2, "flower_cpu": 7,
+                       "muster_cpu": 2, "cpu_ratio": 3.5, "runs": 3}
     text = SCENARIO.format(name="x", dimension=1, codec="f32", count=2, distinct=3)
     assert "{" not in text and 'codec = "f32"' in text
     print("self-test passed")
@@ -131,7 +142,7 @@ def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     python = environment()
     results = {}
-    print(f"{'case':<10} {'Flower/s':>9} {'Muster/s':>9} {'ratio':>7} {'bar':>5}  server memory an update")
+    print(f"{'case':<10} {'Flower/s':>9} {'Muster/s':>9} {'ratio':>7} {'bar':>5}  {'server CPU an update':>31}  server memory an update")
     for name in options.cases:
         size, dimension, codec, few, many, bar = CASES[name]
         flower, muster = [], []
@@ -140,6 +151,7 @@ def main():
             muster.append(run_muster(options.muster, name, dimension, codec, many))
         results[name] = summary = summarise(flower, muster)
         print(f"{name:<10} {summary['flower']:>9.0f} {summary['muster']:>9.0f} {summary['ratio']:>6.1f}x {bar or '-':>5}  "
+              f"{1e3 * summary['flower_cpu']:>8.2f} / {1e3 * summary['muster_cpu']:.3f} ms = {summary['cpu_ratio']:>5.1f}x  "
               f"Flower {summary['flower_bytes'] / 1e3:.0f} kB, Muster {summary['muster_bytes'] / 1e3:.2f} kB", flush=True)
     (FOLDER / "flower.json").write_text(json.dumps(results, indent=1))
     missed = [name for name in options.cases if CASES[name][5] and results[name]["ratio"] < CASES[name][5]]
