@@ -170,8 +170,8 @@ Status run_loadtest(Session& session, const LoadtestOptions& options) {
   std::unique_ptr<DemoServer> server;
   if (!options.running) {
     const std::string program = session.program_directory() + "/musterd";
-    MUSTER_ASSIGN(server,
-                  DemoServer::start(program, out + "/server", server_sections(scenario.server, scenario.task)));
+    MUSTER_ASSIGN(server, DemoServer::start(program, out + "/server",
+                                            server_sections(scenario.server, scenario.task)));
     result.commands.push_back("musterd --config " + out + "/server/musterd.toml");
     session.say("status page while this runs: " + server->status_page());
   }

@@ -339,7 +339,7 @@ std::string server_sections(const ScenarioServer& server, const ScenarioTask& ta
   // Slots are cut at start, and the task comes later: room for its longest chunk. Scales take a
   // quarter of a byte a coordinate at most.
   const std::uint64_t d = std::min<std::uint64_t>(task.dimension, task.chunk_coordinates);
-  const std::uint64_t each = task.codec == "f32" || task.codec == "topk" ? 4
+  const std::uint64_t each = task.codec == "f32" || task.codec == "topk"   ? 4
                              : task.codec == "f16" || task.codec == "bf16" ? 2
                                                                            : 1;
   const std::uint64_t slot = d * each + d / 4 + 2'048;
@@ -362,8 +362,9 @@ memory = "{}B"
 listen = "127.0.0.1:0"
 )",
                      server.security, server.io_threads, server.max_connections,
-                     server.max_connections, server.slab_bytes, slot, server.commit_window / kMicrosecond,
-                     server.segment_bytes, server.threads, server.memory_bytes);
+                     server.max_connections, server.slab_bytes, slot,
+                     server.commit_window / kMicrosecond, server.segment_bytes, server.threads,
+                     server.memory_bytes);
 }
 
 }  // namespace muster::cli
