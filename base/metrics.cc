@@ -58,6 +58,7 @@ MetricLabel refusal() {
            "not_enrolled",
            "revoked",
            "not_gateway",
+           "participations_spent",
            "duplicate",
            "equivocation",
            "second_update",
@@ -66,7 +67,8 @@ MetricLabel refusal() {
            "cohort_full",
            "no_open_round",
            "draining",
-           "storage_fault"}};
+           "storage_fault",
+           "participation_too_soon"}};
 }
 
 MetricLabel rule() {

@@ -47,7 +47,10 @@ Status export_model(Session& session, const ModelOptions& options) {
   MUSTER_TRY(copy_model(word(model, "file"), options.file, options.force));
   model["out"] = options.file;
   const std::string sentence = "wrote " + options.file + ": version " + word(model, "version") +
-                               ", sha256 " + word(model, "sha256");
+                               ", sha256 " + word(model, "sha256") +
+                               (model.contains("privacy") && model["privacy"].is_object()
+                                    ? ", " + word(model["privacy"], "statement")
+                                    : "");
   session.show(std::move(model), [&](std::ostream& out) { out << printable(sentence) << '\n'; });
   return Status();
 }

@@ -69,8 +69,16 @@ Status show_round(Session& session, const RoundOptions& options) {
                       {"opened", utc_word(round, "opened_ms")},
                       {"closed", utc_word(round, "closed_ms")},
                       {"seconds", word(round, "seconds")}});
-    if (const auto record = round.find("record"); record != round.end() && !record->is_null())
-      out << "\nrecord\n" << record->dump(2, ' ', false, json::error_handler_t::replace) << '\n';
+    const auto found = round.find("record");
+    if (found == round.end() || !found->is_object()) return;
+    json record = *found;
+    // What a private release says beside the model, in the words for a person.
+    if (record.contains("privacy_text")) {
+      out << "\nprivacy\n" << word(record, "privacy_text");
+      record.erase("privacy_text");
+      record.erase("privacy");
+    }
+    out << "\nrecord\n" << record.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
   });
   return Status();
 }

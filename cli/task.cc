@@ -52,6 +52,18 @@ Status show_task(Session& session, const std::string& name) {
                       {"dimension", word(task, "dimension")},
                       {"codec", word(task, "codec")},
                       {"terms", word(task, "terms")}});
+    if (task.contains("stopped")) out << "\nstopped\n" << word(task, "stopped") << '\n';
+    if (const auto found = task.find("privacy"); found != task.end() && found->is_object()) {
+      const json& privacy = *found;
+      out << "\nprivacy\n";
+      print_facts(out, {{"population", word(privacy, "population")},
+                        {"mechanism", word(privacy, "mechanism")},
+                        {"spent", "epsilon " + word(privacy, "epsilon_spent") + " of " +
+                                      word(privacy, "epsilon_limit") + " at delta " +
+                                      word(privacy, "delta")},
+                        {"releases", word(privacy, "releases")},
+                        {"ledger", word(privacy, "ledger")}});
+    }
     if (task.contains("plan")) out << "\nplan\n" << word(task, "plan") << '\n';
     if (task.contains("toml")) out << "\nconfiguration\n" << word(task, "toml") << '\n';
   });

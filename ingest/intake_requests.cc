@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ingest/intake_state.h"
+#include "ingest/intake_verdict.h"
 
 namespace muster::ingest {
 
@@ -39,6 +40,11 @@ Verdict Intake::State::on(const Inquiry& inquiry, const wire::CheckIn& check_in)
   // Its part of this round is done; the next one is not open yet.
   if (update && table->entry(*update).admitted == spec.chunk_count)
     return put_off(inquiry, Reason::kNoOpenRound);
+  if (!update) {
+    const Reason kept = judge_participation(spec, device);
+    if (kept == Reason::kParticipationsSpent) return refuse(inquiry, kept);
+    if (kept != Reason::kOk) return put_off(inquiry, kept);
+  }
   if ((!update && table->full()) || !table->assign(device))
     return put_off(inquiry, Reason::kCohortFull);
   stats.assigned.add();

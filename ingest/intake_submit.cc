@@ -15,6 +15,9 @@ Verdict Intake::State::on(const Inquiry& inquiry, const wire::Submit& submit) {
     return on_other_round(inquiry, *book, submit.round, submit.device, submit.nonce);
   const Reason plan = judge_plan(submit, table->spec(), inquiry.peer.key.role);
   if (plan != Reason::kOk) return refuse(inquiry, table->closed ? Reason::kRoundClosed : plan);
+  if (!table->closed && !table->find(device))
+    if (const Reason kept = judge_participation(table->spec(), device); kept != Reason::kOk)
+      return refuse(inquiry, kept);
   const Reason standing = judge_standing(standing_of(*table, submit, device, inquiry.pressure));
   if (standing == Reason::kOk) return admit(inquiry, submit, *book, *table, device);
   if (standing == Reason::kDuplicate) {
@@ -102,7 +105,12 @@ Reason Intake::State::judge_values(const RoundSpec& spec, const wire::Submit& su
     exponents = std::span(spec.scale_exponents)
                     .subspan(first, divide_up<std::uint64_t>(submit.coordinates, block));
   }
-  return check_payload(spec.format, submit.coordinates, spec.value_bound, exponents, payload);
+  const Reason reason =
+      check_payload(spec.format, submit.coordinates, spec.value_bound, exponents, payload);
+  // A private task's rule looks again, and takes what is not finite or in bound as zero.
+  const bool of_values = reason == Reason::kScaleInvalid || reason == Reason::kValueNotFinite ||
+                         reason == Reason::kCoordinateOutOfBound;
+  return spec.discreet && of_values ? Reason::kOk : reason;
 }
 
 Verdict Intake::State::on_other_round(const Inquiry& inquiry, TaskBook& book, RoundNumber round,

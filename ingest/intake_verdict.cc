@@ -1,12 +1,14 @@
 #include "ingest/intake_verdict.h"
 
+#include <algorithm>
+
 namespace muster::ingest {
 
 using wire::Reason;
 
 Reason judge_plan(const wire::Submit& submit, const RoundSpec& spec, KeyRole role) {
   if (!spec.staleness_of(submit.round, submit.model_version)) return Reason::kModelVersionStale;
-  if (submit.terms != spec.terms) return Reason::kTermsMismatch;
+  if (submit.terms != spec.terms_of(submit.round)) return Reason::kTermsMismatch;
   if (submit.codec != static_cast<std::uint8_t>(spec.format.codec) ||
       submit.log2_block != spec.format.log2_block)
     return Reason::kWrongCodec;
@@ -19,6 +21,15 @@ Reason judge_plan(const wire::Submit& submit, const RoundSpec& spec, KeyRole rol
   if (submit.weight == 0 || submit.weight > spec.max_weight) return Reason::kWeightOutOfRange;
   if (submit.nonce == 0) return Reason::kNonceZero;
   if (submit.device != 0 && role != KeyRole::kGateway) return Reason::kNotGateway;
+  return Reason::kOk;
+}
+
+Reason judge_participation(const RoundSpec& spec, const DeviceHash& device) {
+  if (spec.kept_out == nullptr) return Reason::kOk;
+  const KeptOut& out = *spec.kept_out;
+  if (std::ranges::binary_search(out.spent, device)) return Reason::kParticipationsSpent;
+  if (std::ranges::binary_search(out.too_soon, device)) return Reason::kParticipationTooSoon;
+  if (out.only_known && !std::ranges::binary_search(out.known, device)) return Reason::kCohortFull;
   return Reason::kOk;
 }
 

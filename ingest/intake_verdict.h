@@ -10,6 +10,9 @@ namespace muster::ingest {
 /// chunks, weight, nonce, role. In this order.
 wire::Reason judge_plan(const wire::Submit& submit, const RoundSpec& spec, KeyRole role);
 
+/// Whether a device that is not in the round yet may take part in it.
+wire::Reason judge_participation(const RoundSpec& spec, const DeviceHash& device);
+
 /// What is known of the device and of its update in the round.
 struct Standing {
   bool closed = false;       ///< the round

@@ -23,6 +23,16 @@ struct PublishedModel {
 struct EarlierRound {
   RoundNumber round = 0;
   ModelVersion version = 0;  ///< what its devices trained from
+  Sha256 terms{};            ///< what they agreed to
+};
+
+/// Devices that a private task keeps out of a round, each list ascending.
+struct KeptOut {
+  std::vector<DeviceHash> spent;     ///< for good,
+  std::vector<DeviceHash> too_soon;  ///< and for now
+  /// Where no more may be remembered: only these may take part. Ascending.
+  std::vector<DeviceHash> known;
+  bool only_known = false;
 };
 
 struct RoundSpec {
@@ -49,7 +59,19 @@ struct RoundSpec {
   /// staleness.
   bool buffered = false;
   std::vector<EarlierRound> earlier;
+  /// Private tasks: who may not take part; null: everybody may. A device that is in the round
+  /// already stays.
+  std::shared_ptr<const KeptOut> kept_out;
+  /// Private tasks: whether the values of an update are in order is not said, counted or logged
+  /// here. It is admitted, and the rule takes it as zero; only what cannot be decoded is refused.
+  bool discreet = false;
 
+  /// What the devices of `trained_in`, which counts here, agreed to.
+  const Sha256& terms_of(RoundNumber trained_in) const {
+    for (const EarlierRound& known : earlier)
+      if (known.round == trained_in) return known.terms;
+    return terms;
+  }
   /// How many versions behind the model an update is that was trained in `round` from `version`;
   /// nothing where it may not count in this round.
   std::optional<std::uint8_t> staleness_of(RoundNumber trained_in, ModelVersion version) const {

@@ -109,6 +109,7 @@ std::vector<Field> fields_of(const ReleaseRecord& record) {
   }
   fields.push_back(number("rounds", "rounds so far T", record.rounds));
   fields.push_back(number("ledger_position", "ledger record", record.ledger_position));
+  fields.push_back(words("ledger_head", "ledger chain", record.ledger_head));
   fields.push_back(number("delta", "delta", record.delta));
   fields.push_back(number("sampler_delta", "of it for the sampler", record.sampler_delta));
   fields.push_back(words("accountant", "accountant",

@@ -28,6 +28,8 @@ struct ReleaseRecord {
   std::uint64_t rounds = 0;           ///< releases so far, this one included
   std::uint64_t ledger_position = 0;  ///< record of the charge; from 1
 
+  std::string ledger_head;  ///< chain after that record, hexadecimal: devices compare it
+
   double delta = 0;            ///< of the task, all in
   std::optional<Spend> spent;  ///< epsilon after this round, and who says so
   double sampler_delta = 0;    ///< part of delta that stands for the sampler (discrete.h)

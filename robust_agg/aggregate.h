@@ -117,6 +117,13 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
                           std::int64_t* sum, const float* previous = nullptr,
                           const SketchedCohort* sketched = nullptr);
 
+/// Codes as sent to codes the rules can take: the same, or the k coordinates of RANDK, the rotated
+/// ones of HSQ, or values decoded into `decoded` (EDEN, TOPK; rows plan.decoded_pitch apart), whose
+/// addresses go to `addresses`. Valid as long as both stay as they are.
+kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
+                             const kernels::Codes& sent, float* decoded,
+                             std::vector<const std::byte*>& addresses);
+
 /// The sums of a rule as sums of the model's coordinates, where plan.restores. `seed`: of the
 /// round, as its devices know it. `sums`: plan.rule_dimension, `target`: plan.request.dimension i64
 /// of backend memory.

@@ -17,13 +17,6 @@ std::size_t chunk_begin(const Plan& plan, std::uint32_t index);
 /// Coordinates of chunk `index` in the model.
 std::size_t model_chunk_length(const Plan& plan, std::uint32_t index);
 
-/// Codes as sent to codes the rules can take: the same, or the k coordinates of RANDK, the rotated
-/// ones of HSQ, or values decoded into `decoded` (EDEN, TOPK; rows plan.decoded_pitch apart), whose
-/// addresses go to `addresses`. Valid as long as both stay as they are.
-kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
-                             const kernels::Codes& sent, float* decoded,
-                             std::vector<const std::byte*>& addresses);
-
 /// The rows of a cohort that passed the input contract, as the rules take them; where the task
 /// takes invalid updates as zero, all rows, with zeros in the place of those that did not.
 class ValidRows {

@@ -170,7 +170,7 @@ void choose_counting(Plan& plan) {
   const std::size_t a_coordinate = kernels::count_bytes(request.format.codec);
   // A zero in the place of an invalid update is in no codes that could be counted.
   if (!ordered || a_coordinate == 0 || !request.pre_steps.empty() || request.sharding ||
-      request.invalid_updates == InvalidUpdates::kZero)
+      request.invalid_updates == InvalidUpdates::kZero || request.keeps_rows)
     return;
   const std::size_t all = std::size_t{request.max_updates} * plan.row_pitch * plan.chunk_count;
   plan.counter_bytes = static_cast<std::size_t>(request.dimension) * a_coordinate;
@@ -223,6 +223,7 @@ std::vector<MemoryItem> fixed_memory(const Plan& plan, const kernels::Backend& b
   if (const std::size_t bytes = ordering_scratch(plan, backend); bytes > 0)
     memory.push_back({"scratch of order statistics", bytes});
   memory.push_back({"scratch", backend.scratch_bytes(n, plan.rule_chunk)});
+  memory.insert(memory.end(), request.beside.begin(), request.beside.end());
   return memory;
 }
 
@@ -332,8 +333,8 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
       divide_up<std::uint64_t>(request.dimension, request.chunk_coordinates));
   plan.row_bytes = payload_bytes(request.format, request.chunk_coordinates);
   plan.row_pitch = align_up(plan.row_bytes, 64);
-  plan.streaming =
-      shape_of(request.rule) == Shape::kRow && request.pre_steps.empty() && !request.sharding;
+  plan.streaming = shape_of(request.rule) == Shape::kRow && request.pre_steps.empty() &&
+                   !request.sharding && !request.keeps_rows;
   choose_counting(plan);
   plan.streaming = plan.streaming || plan.counting;
   place_coordinates(plan);

@@ -19,6 +19,11 @@ enum class InvalidUpdates : std::uint8_t {
   kZero,    ///< replaced by the zero vector: n stays, as a privacy analysis needs it
 };
 
+struct MemoryItem {
+  std::string what;
+  std::size_t bytes = 0;
+};
+
 struct PlanRequest {
   Rule rule;
   std::optional<Sharding> sharding = {};  ///< the rule runs in random shards
@@ -33,11 +38,10 @@ struct PlanRequest {
   std::size_t memory_budget = 0;  ///< bytes the task may use in the backend; 0: no limit
   std::vector<PreStep> pre_steps;
   InvalidUpdates invalid_updates = InvalidUpdates::kReject;
-};
-
-struct MemoryItem {
-  std::string what;
-  std::size_t bytes = 0;
+  /// All rows of a chunk are wanted together whatever the rule: nothing is folded on arrival.
+  bool keeps_rows = false;
+  /// What the caller keeps in backend memory beside what the rule needs.
+  std::vector<MemoryItem> beside;
 };
 
 struct Plan {

@@ -58,19 +58,33 @@ HttpResponse answer(const Result<Json>& result) {
 Status not_found(std::string message) { return {Code::kNotFound, "not_found", std::move(message)}; }
 
 Json to_json(const TaskStatus& task) {
-  return {{"id", task.id},
-          {"name", task.name},
-          {"rule", task.rule},
-          {"codec", task.codec},
-          {"state", task.state},
-          {"round", task.round},
-          {"cohort", task.cohort},
-          {"target", task.target},
-          {"minimum", task.minimum},
-          {"model_version", task.model_version},
-          {"rounds_done", task.rounds_done},
-          {"dimension", task.dimension},
-          {"deadline_s", task.deadline_s}};
+  Json json = {{"id", task.id},
+               {"name", task.name},
+               {"rule", task.rule},
+               {"codec", task.codec},
+               {"state", task.state},
+               {"round", task.round},
+               {"cohort", task.cohort},
+               {"target", task.target},
+               {"minimum", task.minimum},
+               {"model_version", task.model_version},
+               {"rounds_done", task.rounds_done},
+               {"dimension", task.dimension},
+               {"deadline_s", task.deadline_s}};
+  if (!task.shows_cohort) json.erase("cohort");
+  if (!task.stopped.empty()) json["stopped"] = task.stopped;
+  if (task.privacy) {
+    const PrivacyStatus& privacy = *task.privacy;
+    json["privacy"] = {{"population", privacy.population},
+                       {"mechanism", privacy.mechanism},
+                       {"epsilon_spent", privacy.epsilon_spent},
+                       {"epsilon_limit", privacy.epsilon_limit},
+                       {"delta", privacy.delta},
+                       {"noise_multiplier", privacy.noise_multiplier},
+                       {"releases", privacy.releases},
+                       {"ledger", privacy.anchor}};
+  }
+  return json;
 }
 
 Json to_json(const RoundRow& row) {
@@ -201,10 +215,14 @@ Result<Json> show_model(Engine& engine, Task& task, const HttpRequest& request,
       if (number && row.version == *number) wanted = &row;
   }
   if (wanted == nullptr) return not_found("no such model version; it may have been retired");
-  return Json{{"version", wanted->version},
-              {"sha256", ingest::hex(wanted->hash)},
-              {"file", data_dir + "/" + wanted->file},
-              {"dimension", task.layout().dimension}};
+  Json json = {{"version", wanted->version},
+               {"sha256", ingest::hex(wanted->hash)},
+               {"file", data_dir + "/" + wanted->file},
+               {"dimension", task.layout().dimension}};
+  if (const std::string record = engine.models().record(task.row().name, wanted->version);
+      !record.empty())
+    json["privacy"] = Json::parse(record, nullptr, false);
+  return json;
 }
 
 Result<Json> import_model(Engine& engine, Task& task, const Json& body) {

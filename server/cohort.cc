@@ -17,6 +17,10 @@ constexpr std::size_t kFoldTogether = 16;
 // Updates counted at once: each pass goes over all histograms.
 constexpr std::size_t kCountTogether = 512;
 
+Status seal_differs() {
+  return {Code::kInternal, "sealed_set_differs", "more updates are whole than were sealed"};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) {
@@ -30,7 +34,7 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
                   backend.allocate_by_chunk(plan.request.dimension * sizeof(std::int64_t),
                                             plan.request.chunk_coordinates * sizeof(std::int64_t)));
   }
-  if (plan.streaming && plan.decoded_bytes > 0) {
+  if ((plan.streaming || builder->parts_.privacy != nullptr) && plan.decoded_bytes > 0) {
     MUSTER_ASSIGN(builder->decoded_, backend.allocate_by_chunk(plan.decoded_bytes,
                                                                plan.decoded_pitch * sizeof(float)));
   }
@@ -56,8 +60,13 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
   MUSTER_ASSIGN(builder->codes_,
                 backend.allocate_by_chunk(rows * plan.row_pitch, rows_of_chunk * plan.row_pitch));
   if (plan.streaming) {
-    builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>(),
-                           builder->decoded_.as<float>(), builder->counters_.as<std::uint32_t>());
+    if (builder->parts_.privacy != nullptr)
+      builder->private_fold_.emplace(backend, plan, *builder->parts_.privacy,
+                                     builder->sum_.as<std::int64_t>(),
+                                     builder->decoded_.as<float>());
+    else
+      builder->fold_.emplace(backend, plan, builder->sum_.as<std::int64_t>(),
+                             builder->decoded_.as<float>(), builder->counters_.as<std::uint32_t>());
     // There is room for one decoded update.
     if (builder->stages())
       builder->fold_together_ = plan.staged_updates / 2;
@@ -86,6 +95,8 @@ CohortBuilder::~CohortBuilder() {
   waiting_.clear();
   release_slots();
   give_back_sent(true);
+  if (parts_.privacy != nullptr)
+    for (const kernels::Buffer& buffer : {codes_, decoded_, model_sum_, sum_}) wipe(buffer);
   parts_.backend.release(codes_);
   parts_.backend.release(decoded_);
   parts_.backend.release(counters_);
@@ -332,7 +343,10 @@ void CohortBuilder::fold(std::span<Update* const> updates, std::span<const std::
   for (std::uint32_t c = 0; c < parts_.plan.chunk_count; ++c)
     chunks.push_back(codes_of(c, rows.subspan(c * n, n)));
   for (const Update* const update : updates) weights.push_back(update->weight);
-  fold_->add(chunks, weights);
+  if (private_fold_)
+    private_fold_->add(chunks, weights);
+  else
+    fold_->add(chunks, weights);
 }
 
 std::byte* CohortBuilder::resident_row(std::uint32_t chunk, std::uint32_t row) const {
@@ -476,26 +490,69 @@ Result<CohortBuilder::Aggregated> CohortBuilder::aggregate(std::span<const Updat
   order_compute();
   if (plan.streaming) {
     // Every whole update is folded. The seal took exactly those.
-    if (sealed.size() != complete_)
-      return Status(Code::kInternal, "sealed_set_differs",
-                    "more updates are whole than were sealed");
+    if (sealed.size() != complete_) return seal_differs();
     MUSTER_ASSIGN(result.outcome, (*std::move(fold_)).finish());
   } else {
     Sealed cohort(*this, std::move(updates));
     const robust::SketchedCohort sketched{sketches_ ? &*sketches_ : nullptr, cohort.sketches()};
-    const bool begins_there = previous_.data != nullptr && !previous.empty();
-    if (begins_there)
-      parts_.backend.upload(previous_.data, std::as_bytes(previous), kernels::Stream::kCompute);
-    MUSTER_ASSIGN(result.outcome, robust::aggregate(plan, parts_.backend, cohort, sum,
-                                                    begins_there ? previous_.as<float>() : nullptr,
-                                                    sketches_ ? &sketched : nullptr));
+    MUSTER_ASSIGN(result.outcome,
+                  robust::aggregate(plan, parts_.backend, cohort, sum, uploaded(previous),
+                                    sketches_ ? &sketched : nullptr));
   }
-  result.sum = sum;
-  if (plan.restores) {
-    result.sum = model_sum_.as<std::int64_t>();
-    robust::restore(plan, parts_.backend, codec_seed, sum, model_sum_.as<std::int64_t>());
-  }
+  result.sum = restored(codec_seed);
   return result;
+}
+
+Result<CohortBuilder::NoisedAggregate> CohortBuilder::aggregate_private(
+    std::span<const UpdateId> sealed, std::uint64_t codec_seed, std::span<const float> previous,
+    const RoundNoise& noise) {
+  MUSTER_ASSIGN(std::vector<const Update*> updates, whole_updates(sealed));
+  const robust::Plan& plan = parts_.plan;
+  flush();
+  order_compute();
+  PrivateClose close{parts_.backend, plan, *parts_.privacy, noise};
+  close.sum = sum_.as<std::int64_t>();
+  close.decoded = decoded_.as<float>();
+  std::optional<Sealed> cohort;
+  if (plan.streaming) {
+    if (sealed.size() != complete_) return seal_differs();
+    close.count = private_fold_->count();
+  } else {
+    cohort.emplace(*this, std::move(updates));
+    close.cohort = &*cohort;
+    close.centre = uploaded(previous);
+  }
+  NoisedAggregate result;
+  MUSTER_ASSIGN(result.noised, noise_sums(close));
+  result.sum = restored(codec_seed);
+  return result;
+}
+
+Result<std::vector<DeviceHash>> CohortBuilder::devices_of(std::span<const UpdateId> sealed) const {
+  MUSTER_ASSIGN(const std::vector<const Update*> updates, whole_updates(sealed));
+  std::vector<DeviceHash> devices;
+  devices.reserve(updates.size());
+  for (const Update* update : updates) devices.push_back(update->device);
+  return devices;
+}
+
+const std::int64_t* CohortBuilder::restored(std::uint64_t codec_seed) {
+  if (!parts_.plan.restores) return sum_.as<std::int64_t>();
+  robust::restore(parts_.plan, parts_.backend, codec_seed, sum_.as<std::int64_t>(),
+                  model_sum_.as<std::int64_t>());
+  return model_sum_.as<std::int64_t>();
+}
+
+const float* CohortBuilder::uploaded(std::span<const float> previous) {
+  if (previous_.data == nullptr || previous.empty()) return nullptr;
+  parts_.backend.upload(previous_.data, std::as_bytes(previous), kernels::Stream::kCompute);
+  return previous_.as<float>();
+}
+
+void CohortBuilder::wipe(kernels::Buffer buffer) {
+  if (buffer.data == nullptr) return;
+  parts_.backend.fill_zero(buffer.data, buffer.bytes, kernels::Stream::kCompute);
+  parts_.backend.wait(parts_.backend.record(kernels::Stream::kCompute));
 }
 
 }  // namespace muster::server

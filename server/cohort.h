@@ -21,6 +21,7 @@
 #include "robust_agg/aggregate.h"
 #include "robust_agg/scales.h"
 #include "robust_agg/staleness.h"
+#include "server/private_sums.h"
 
 namespace muster::server {
 
@@ -35,6 +36,8 @@ struct CohortParts {
   std::optional<DeviceHash> trusted = {};    ///< the task's trusted device, if it has one
   /// Buffered rounds: weights count in robust::kStalenessUnit and fall with staleness.
   std::optional<robust::StalenessWeight> staleness = {};
+  /// A private round: sums are on its noise grid and leave only with noise.
+  const PrivateRound* privacy = nullptr;
 };
 
 /// Collects chunks; for streaming rules folds each update when it is whole, for the others keeps
@@ -69,6 +72,18 @@ class CohortBuilder {
   /// kCorrupt / "sealed_update_missing" otherwise. `codec_seed`: as the round's devices were told.
   Result<Aggregated> aggregate(std::span<const UpdateId> sealed, std::uint64_t codec_seed,
                                std::span<const float> previous = {});
+
+  struct NoisedAggregate {
+    NoisedSums noised;
+    const std::int64_t* sum = nullptr;  ///< as Aggregated::sum
+  };
+  /// The same of a private round, with noise. What it costs has been charged (design.md, law 3).
+  Result<NoisedAggregate> aggregate_private(std::span<const UpdateId> sealed,
+                                            std::uint64_t codec_seed,
+                                            std::span<const float> previous,
+                                            const RoundNoise& noise);
+  /// Whose updates these are: what a limit of participations counts. In the order of `sealed`.
+  Result<std::vector<DeviceHash>> devices_of(std::span<const UpdateId> sealed) const;
 
   /// Moves `exponents` to where the codes of some updates of `sealed` ask for; which, follows from
   /// the round secret (robust_agg/scales.h). Reads those updates from the spool. After aggregate().
@@ -111,6 +126,10 @@ class CohortBuilder {
   Status stage(Update& update);
   Status enlist(Update& update);
   void fold(std::span<Update* const> updates, std::span<const std::byte* const> rows);
+  /// The sums of the model's coordinates, from those of the rule's.
+  const std::int64_t* restored(std::uint64_t codec_seed);
+  const float* uploaded(std::span<const float> previous);
+  void wipe(kernels::Buffer buffer);
   Status fold_alone(Update& update);
   Status sketch_alone(Update& update);
   /// Updates that may wait for company, of those that would be welcome.
@@ -138,7 +157,8 @@ class CohortBuilder {
   std::vector<std::byte> record_;  ///< a spool record being read
   std::vector<std::byte> inflated_;
   std::optional<ingest::Inflater> inflater_;
-  std::optional<robust::RowFold> fold_;  ///< streaming rules
+  std::optional<robust::RowFold> fold_;      ///< streaming rules
+  std::optional<PrivateFold> private_fold_;  ///< in their place in private rounds
   std::optional<robust::SketchFold> sketches_;
   std::vector<Update*> waiting_;  ///< whole, every chunk at hand, not folded yet
   /// A slot on its way to the device, and the point at which it is there.

@@ -130,8 +130,9 @@ Result<Config> parse_config(std::string_view text, std::string_view file) {
 std::vector<std::string> config_keys() {
   Document document("[[task]]", "");
   read_config(document);
-  const std::set<std::string_view> tables = {"ingest",     "spool", "secrets", "backend",
-                                             "monitoring", "admin", "log",     "task"};
+  const std::set<std::string_view> tables = {"ingest",  "spool",      "secrets",
+                                             "backend", "monitoring", "admin",
+                                             "log",     "task",       "task.privacy"};
   std::vector<std::string> keys = document.known();
   std::erase_if(keys, [&](const std::string& key) { return tables.contains(key); });
   return keys;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "robust_agg/rule.h"
 #include "robust_agg/staleness.h"
 #include "robust_agg/step.h"
+#include "server/config_privacy.h"
 
 namespace muster::server {
 
@@ -46,11 +48,12 @@ struct TaskConfig {
   bool buffered = false;              ///< asynchronous rounds: late updates count in later ones
   std::uint32_t max_staleness = 10;   ///< buffered: rounds an update may be late
   robust::StalenessWeight staleness_weight = robust::StalenessWeight::kInverseRoot;
-  Nanoseconds deadline = 0;        ///< of a round; 0: none
-  std::uint64_t rounds = 0;        ///< stop after this many releases; 0: go on for ever
-  std::uint64_t memory_bytes = 0;  ///< budget in the backend; 0: the server's share
-  std::uint32_t keep_models = 8;   ///< released versions kept on disk
-  std::string text;                ///< the TOML it came from, kept in the control store
+  Nanoseconds deadline = 0;              ///< of a round; 0: none
+  std::uint64_t rounds = 0;              ///< stop after this many releases; 0: go on for ever
+  std::uint64_t memory_bytes = 0;        ///< budget in the backend; 0: the server's share
+  std::uint32_t keep_models = 8;         ///< released versions kept on disk
+  std::optional<PrivacyConfig> privacy;  ///< [privacy]; none: the task is not private
+  std::string text;                      ///< the TOML it came from, kept in the control store
 };
 
 /// What the keys about the codec say together. Call on a task that was read without problems.
@@ -112,6 +115,10 @@ Result<TaskConfig> parse_task(std::string_view text, std::string_view file);
 /// Canonical terms of a task (rule, cohort, codec, bounds, step), the text whose SHA-256 devices
 /// bind into their updates.
 std::string task_terms(const TaskConfig& task);
+
+/// The most updates a round of the task takes: its target with over-selection. The public constant
+/// n of a private task.
+std::uint32_t most_updates(const TaskConfig& task);
 
 /// Every key the parser knows, as "ingest.slab" or "task.rule", in the order it reads them.
 std::vector<std::string> config_keys();

@@ -81,6 +81,8 @@ class Section {
   }
   /// Tables: [key] and [[key]]. An absent table is an empty one.
   const toml::table& table(std::string_view key);
+  /// The table under `key` as a section of its own.
+  Section inner(std::string_view key) { return {document_, table(key), full_name(key)}; }
   std::vector<const toml::table*> tables(std::string_view key);
 
   bool has(std::string_view key) const { return table_.contains(key); }

@@ -240,6 +240,7 @@ TaskConfig read_task(Section& section) {
   read_step(section, task);
   read_bounds(section, task);
   read_cohort(section, task);
+  read_privacy(section, task);
   check_rule(section, task, format);
   section.finish();
   task.text = task_text(task);
@@ -263,7 +264,7 @@ std::string task_text(const TaskConfig& task) {
   writer.whole("rounds", task.rounds);
   writer.text("memory", bytes_text(task.memory_bytes));
   writer.whole("keep_models", task.keep_models);
-  return writer.take();
+  return writer.take() + privacy_text(task);
 }
 
 Result<TaskConfig> parse_task(std::string_view text, std::string_view file) {
@@ -283,7 +284,13 @@ std::string task_terms(const TaskConfig& task) {
   write_step(writer, task.step);
   write_bounds(writer, task);
   write_mode(writer, task);
+  write_privacy_terms(writer, task);
   return writer.take();
+}
+
+std::uint32_t most_updates(const TaskConfig& task) {
+  return static_cast<std::uint32_t>(
+      std::ceil(static_cast<double>(task.target_cohort) * task.over_selection));
 }
 
 }  // namespace muster::server

@@ -6,7 +6,7 @@
 namespace muster::server {
 namespace {
 
-constexpr std::uint64_t kSchemaVersion = 2;
+constexpr std::uint64_t kSchemaVersion = 3;
 
 constexpr char kSchema[] = R"(
 CREATE TABLE node (
@@ -104,6 +104,7 @@ Status SqliteControlStore::start() {
   if (version == 0) MUSTER_TRY(create_tables());
   if (version == 1)
     MUSTER_TRY(database_->transaction([&] { return database_->execute(kKeySchema); }));
+  if (version < 3) MUSTER_TRY(create_private_tables());
   return load_node();
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,40 @@ struct KeyRow {
   std::int64_t enrolled_ms = 0;
 };
 
+/// The newest anchor of a population's privacy ledger, and what was spent up to there: a ledger
+/// that does not hold the one was rolled back, forked or damaged, and recovery assumes the other.
+struct LedgerRow {
+  std::string population;
+  std::uint64_t bytes = 0;
+  Sha256 head{};
+  std::vector<std::byte> spent;  ///< privacy::Amounts
+};
+
+/// What a private round goes by, beside its RoundRow.
+struct PrivateRoundRow {
+  TaskId task = 0;
+  RoundNumber round = 0;
+  std::uint64_t release = 0;  ///< which release of the task it is, from 1; 0: not charged
+  double clip_norm = 0;
+  double next_clip_norm = 0;  ///< once released; 0 before
+  Sha256 ledger_head{};       ///< when it opened: part of its terms
+  std::string json, text;     ///< the release record
+  bool operator==(const PrivateRoundRow&) const = default;
+};
+
+/// How often a device was in a sealed round of a private task, and when last.
+struct ParticipantRow {
+  DeviceHash device;
+  std::uint32_t rounds = 0;
+  std::uint32_t last = 0;  ///< release number
+};
+
+/// Who takes part in the round that is sealed; counted in the same step.
+struct SealedDevices {
+  std::span<const DeviceHash> devices;
+  std::uint32_t release = 0;
+};
+
 class ControlStore {
  public:
   /// Creates the database on first use (fresh node secret and server key). "store_newer" for a
@@ -107,7 +142,8 @@ class ControlStore {
   // fine if it already is in the state after with the same content (idempotent).
   virtual Status open_round(const RoundRow& row) = 0;
   virtual Status seal_round(TaskId task, RoundNumber round, const std::vector<UpdateId>& ids,
-                            const Sha256& hash, std::int64_t now_ms) = 0;
+                            const Sha256& hash, std::int64_t now_ms,
+                            const SealedDevices& who = {}) = 0;
   virtual Status aggregate_round(TaskId task, RoundNumber round, const Sha256& model_hash,
                                  const std::string& record) = 0;
   /// Round released and model version indexed, in one transaction.
@@ -115,6 +151,17 @@ class ControlStore {
   /// Secret and spool key wiped, ids kept.
   virtual Status shred_round(TaskId task, RoundNumber round) = 0;
   virtual Status abandon_round(TaskId task, RoundNumber round, const std::string& record) = 0;
+
+  virtual Result<std::optional<LedgerRow>> ledger(const std::string& population) = 0;
+  virtual Status set_ledger(const LedgerRow& row) = 0;
+  /// Newest first, at most `limit`.
+  virtual Result<std::vector<PrivateRoundRow>> private_rounds(TaskId task, std::size_t limit) = 0;
+  virtual Result<std::optional<PrivateRoundRow>> private_round(TaskId task, RoundNumber round) = 0;
+  /// Adds or replaces.
+  virtual Status set_private_round(const PrivateRoundRow& row) = 0;
+  virtual Result<std::vector<ParticipantRow>> participants(TaskId task) = 0;
+  /// Destroys the noise keys of a task's rounds, but for those of `keep`.
+  virtual Status drop_noise_keys(TaskId task, const std::vector<RoundNumber>& keep) = 0;
 
   virtual Status add_model(const ModelRow& model) = 0;
   virtual Status remove_model(TaskId task, ModelVersion version) = 0;

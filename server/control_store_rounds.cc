@@ -171,7 +171,7 @@ Status SqliteControlStore::step(TaskId task, RoundNumber number,
 
 Status SqliteControlStore::seal_round(TaskId task, RoundNumber round,
                                       const std::vector<UpdateId>& ids, const Sha256& hash,
-                                      std::int64_t now_ms) {
+                                      std::int64_t now_ms, const SealedDevices& who) {
   MUSTER_CHECK(std::is_sorted(ids.begin(), ids.end()));
   return step(
       task, round, {RoundState::kOpen}, RoundState::kSealed,
@@ -185,6 +185,7 @@ Status SqliteControlStore::seal_round(TaskId task, RoundNumber round,
                        .bind(round)
                        .bind(bytes_of(ids))
                        .run());
+        MUSTER_TRY(count_participants(task, who));
         return Statement(*database_,
                          "UPDATE round SET sealed_hash = ?, closed_ms = ? "
                          "WHERE task = ? AND number = ?")

@@ -1,5 +1,6 @@
-// The control store's tables. One class in two files: the small tables and opening are in
-// control_store.cc, rounds in control_store_rounds.cc.
+// The control store's tables. One class in three files: the small tables and opening are in
+// control_store.cc, rounds in control_store_rounds.cc, what private tasks need in
+// control_store_private.cc.
 #pragma once
 
 #include <functional>
@@ -36,12 +37,20 @@ class SqliteControlStore final : public ControlStore {
 
   Status open_round(const RoundRow& row) override;
   Status seal_round(TaskId task, RoundNumber round, const std::vector<UpdateId>& ids,
-                    const Sha256& hash, std::int64_t now_ms) override;
+                    const Sha256& hash, std::int64_t now_ms, const SealedDevices& who) override;
   Status aggregate_round(TaskId task, RoundNumber round, const Sha256& model_hash,
                          const std::string& record) override;
   Status release_round(TaskId task, RoundNumber round, const ModelRow& model) override;
   Status shred_round(TaskId task, RoundNumber round) override;
   Status abandon_round(TaskId task, RoundNumber round, const std::string& record) override;
+
+  Result<std::optional<LedgerRow>> ledger(const std::string& population) override;
+  Status set_ledger(const LedgerRow& row) override;
+  Result<std::vector<PrivateRoundRow>> private_rounds(TaskId task, std::size_t limit) override;
+  Result<std::optional<PrivateRoundRow>> private_round(TaskId task, RoundNumber round) override;
+  Status set_private_round(const PrivateRoundRow& row) override;
+  Result<std::vector<ParticipantRow>> participants(TaskId task) override;
+  Status drop_noise_keys(TaskId task, const std::vector<RoundNumber>& keep) override;
 
   Status add_model(const ModelRow& model) override;
   Status remove_model(TaskId task, ModelVersion version) override;
@@ -52,6 +61,7 @@ class SqliteControlStore final : public ControlStore {
 
  private:
   Status create_tables();
+  Status create_private_tables();
   Status load_node();
 
   // The following run inside a transaction of the caller.
@@ -60,6 +70,7 @@ class SqliteControlStore final : public ControlStore {
   Status put_wrapped_key(const WrappedKey& key);
   /// Of the spool and the secret: what a round's updates need to be read.
   Status wipe_secrets(TaskId task, RoundNumber number);
+  Status count_participants(TaskId task, const SealedDevices& who);
   Result<std::optional<ModelRow>> find_model(TaskId task, ModelVersion version);
   /// Without sealed ids.
   Result<std::optional<RoundRow>> find_round(TaskId task, RoundNumber number);

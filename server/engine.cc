@@ -43,8 +43,15 @@ struct Engine::Request {
 
 Engine::Engine(TaskParts parts, BoundedQueue<ingest::Arrival>& arrivals, ingest::KeyRing& keys,
                const Config& config)
-    : parts_(parts), arrivals_(arrivals), keys_(keys), config_(config), requests_(kRequests) {
+    : ledgers_(parts.storage, parts.control, config.data_dir + "/ledgers"),
+      parts_(parts),
+      arrivals_(arrivals),
+      keys_(keys),
+      config_(config),
+      requests_(kRequests) {
   batch_.reserve(kBatch);
+  parts_.ledgers = &ledgers_;
+  parts_.data_dir = config.data_dir;
 }
 
 Engine::~Engine() { stop(); }

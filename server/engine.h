@@ -62,6 +62,7 @@ class Engine {
   struct Request;
   Status add_task(TaskRow row, TaskConfig config, std::vector<RecoveredRecord> records);
 
+  PrivateLedgers ledgers_;
   TaskParts parts_;
   BoundedQueue<ingest::Arrival>& arrivals_;
   ingest::KeyRing& keys_;

@@ -71,13 +71,21 @@ int main(int argc, char** argv) {
       "musterd: the aggregation server. Without --config it listens on loopback only and "
       "keeps its data in ./muster-data."};
   app.set_version_flag("--version", "musterd " MUSTER_VERSION);
-  std::string config_file, check_file, data_dir;
+  std::string config_file, check_file, data_dir, population;
+  bool assume_spent = false;
   app.add_option("-c,--config", config_file, "TOML configuration file");
   app.add_option("--check", check_file, "Check a configuration file and exit (0 or 78)");
   app.add_option("--data-dir", data_dir, "Overrides data_dir of the configuration");
   bool verify = false;
   app.add_flag("--verify-spool", verify,
                "Check every record of a stopped server and that ended rounds are shut (0 or 65)");
+  CLI::Option* const recover = app.add_option(
+      "--recover-ledger", population,
+      "Operator: begin a new privacy ledger for this population in the place of one that is "
+      "missing or damaged and cannot be restored, and exit. Its first record says so");
+  app.add_flag("--assume-spent", assume_spent,
+               "With --recover-ledger: all that was ever charged counts as spent")
+      ->needs(recover);
   app.footer("Example: musterd --config /etc/muster/muster.toml");
   try {
     app.parse(argc, argv);
@@ -95,5 +103,15 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (!data_dir.empty()) config->data_dir = data_dir;
-  return verify ? verify_spool(*config) : serve(*config);
+  if (verify) return verify_spool(*config);
+  if (population.empty()) return serve(*config);
+  if (!assume_spent)
+    return fail(muster::Status(
+        muster::Code::kInvalid, "assume_spent_missing",
+        "a recovered ledger can only assume that everything was spent: add --assume-spent"));
+  if (const auto status = muster::server::recover_ledger(*config, population); !status.ok())
+    return fail(status);
+  std::printf("population %s has a new ledger; what was spent is its first record\n",
+              population.c_str());
+  return 0;
 }

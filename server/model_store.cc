@@ -113,6 +113,19 @@ Result<Sha256> ModelStore::save(const std::string& task, ModelVersion version, c
   return ingest::sha256(files.model);
 }
 
+Status ModelStore::save_record(const std::string& task, ModelVersion version, std::string_view json,
+                               std::string_view text) {
+  const std::string stem = data_dir_ + "/" + path_stem(task, version) + ".privacy";
+  MUSTER_TRY(put(storage_, stem + ".json", as_bytes(json), true));
+  return put(storage_, stem + ".txt", as_bytes(text), true);
+}
+
+std::string ModelStore::record(const std::string& task, ModelVersion version) {
+  const std::string path = data_dir_ + "/" + path_stem(task, version) + ".privacy.json";
+  const auto bytes = read_file(storage_, path, limits::kDocumentBytes);
+  return bytes.ok() ? std::string(as_text(*bytes)) : std::string();
+}
+
 Result<StoredModel> ModelStore::load(const std::string& task, ModelVersion version,
                                      const Sha256& expected) {
   const std::string path = data_dir_ + "/" + file_name(task, version);

@@ -30,6 +30,12 @@ class ModelStore {
   /// the same ("model_differs" otherwise). Returns the hash of the model file.
   Result<Sha256> save(const std::string& task, ModelVersion version, const Layout& layout,
                       const robust::ModelState& state);
+  /// What is said beside a private release: NAME.privacy.json and NAME.privacy.txt beside the
+  /// model, durably. They stay when the model goes.
+  Status save_record(const std::string& task, ModelVersion version, std::string_view json,
+                     std::string_view text);
+  /// The JSON of one; empty where there is none.
+  std::string record(const std::string& task, ModelVersion version);
   /// "model_corrupt" where the file does not have `expected` as its hash.
   Result<StoredModel> load(const std::string& task, ModelVersion version, const Sha256& expected);
   Status remove(const std::string& task, ModelVersion version);

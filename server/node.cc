@@ -67,12 +67,20 @@ Status Node::open() {
             {"server_key", facts_.server_key},
             {"status_page", "http://" + facts_.metrics_address + "/status"},
             {"admin", admin_http_->address()},
-            {"privacy", "none: releases carry no differential-privacy statement"}});
+            {"privacy", privacy_line()}});
   if (config_.ingest.security == "plain")
     log_warning("unsafe", "plain mode: identities are claims and traffic is readable");
   log_info("memory_budget", engine_->budget().describe(),
            {{"bytes", engine_->budget().total_bytes}});
   return {};
+}
+
+std::string Node::privacy_line() const {
+  std::string names;
+  for (const auto& [id, task] : engine_->tasks())
+    if (task->status().privacy) names.append(names.empty() ? "" : " ").append(task->row().name);
+  return names.empty() ? "none: releases carry no differential-privacy statement"
+                       : "tasks with a statement: " + names;
 }
 
 /// Slots fit the longest chunk of every task known at start, and of a default task made later.
@@ -199,6 +207,14 @@ Node::~Node() {
   service_.reset();
 }
 
+Status recover_ledger(const Config& config, const std::string& population) {
+  PosixStorage storage;
+  MUSTER_ASSIGN(const auto lock, storage.lock(config.data_dir + "/lock"));
+  MUSTER_ASSIGN(const auto control, ControlStore::open(storage, config.data_dir + "/control.db"));
+  PrivateLedgers ledgers(storage, *control, config.data_dir + "/ledgers");
+  return ledgers.recover(population, SystemClock().wall_ms());
+}
+
 int exit_code(const Status& status) {
   if (status.ok()) return 0;
   const std::string_view reason = status.reason();
@@ -206,6 +222,7 @@ int exit_code(const Status& status) {
   if (reason == "already_locked") return 75;
   if (reason == "spool_fault" || reason == "io_error" || reason == "disk_full") return 74;
   if (reason == "permission_denied") return 77;
+  if (reason.starts_with("ledger_")) return 65;
   switch (status.code()) {
     case Code::kCorrupt:
       return 65;

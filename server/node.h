@@ -36,6 +36,8 @@ class Node {
   Status open_ingest(RecoveredRounds& recovered);
   Status open_http();
   std::vector<std::string> unready() const;
+  /// Which tasks carry a privacy statement.
+  std::string privacy_line() const;
   std::size_t choose_slot_bytes(const std::vector<TaskRow>& known) const;
 
   Config config_;
@@ -65,6 +67,10 @@ class Node {
   std::unique_ptr<monitoring::HttpServer> admin_http_;
   std::unique_ptr<monitoring::HttpServer> public_http_;
 };
+
+/// Operator, while no server runs: puts a new privacy ledger in the place of a population's broken
+/// one, with everything assumed spent that ever was (PrivateLedgers::recover).
+Status recover_ledger(const Config& config, const std::string& population);
 
 /// Exit code for a Status that ended the server (sysexits: 65 data, 69, 70, 73, 74, 75, 77, 78).
 int exit_code(const Status& status);

@@ -14,10 +14,6 @@
 namespace muster::server {
 namespace {
 
-std::uint32_t scaled(std::uint32_t target, double factor) {
-  return static_cast<std::uint32_t>(std::ceil(static_cast<double>(target) * factor));
-}
-
 /// Largest model file read at once.
 constexpr std::size_t kModelFileBytes = std::size_t{64} << 30;
 
@@ -31,6 +27,7 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
   const TaskConfig& wish = task->config_;
   MUSTER_ASSIGN(RuleChoice choice, choose_rule(wish));
   task->rule_text_ = rule_text(choice);
+  const RuleChoice chosen = choice;
   MUSTER_TRY(task->load_model());
   robust::PlanRequest request;
   request.rule = choice.rule;
@@ -44,23 +41,33 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
   request.chunk_coordinates = static_cast<std::uint32_t>(std::min<std::uint64_t>(
       wish.chunk_coordinates, divide_up(task->layout_.dimension, block) * block));
   request.format = chunk_format(wish);
-  request.max_updates = scaled(wish.target_cohort, wish.over_selection);
+  request.max_updates = most_updates(wish);
   request.max_weight = wish.max_weight * (wish.buffered ? robust::kStalenessUnit : 1);
   request.minimum_cohort = wish.minimum_cohort;
   request.value_bound = wish.value_bound;
   request.optimiser = wish.step.optimiser;
   request.memory_budget = wish.memory_bytes;
-  MUSTER_ASSIGN(task->plan_, robust::make_plan(request, parts.backend));
+  if (wish.privacy && wish.privacy->central()) {
+    MUSTER_TRY(task->plan_private(chosen, std::move(request)));
+  } else {
+    MUSTER_ASSIGN(task->plan_, robust::make_plan(request, parts.backend));
+  }
   task->set_scales();
   if (ingest::record_bytes(task->plan_.row_bytes) > parts.slots.slot_bytes())
-    return Status(Code::kInvalid, "chunk_too_large",
-                  fmt::format("a chunk of {} coordinates in {} takes {} bytes, a slot holds {}; "
-                              "lower chunk_coordinates",
-                              request.chunk_coordinates, wish.codec, task->plan_.row_bytes,
-                              parts.slots.slot_bytes() - ingest::kRecordHeaderBytes));
+    return Status(
+        Code::kInvalid, "chunk_too_large",
+        fmt::format("a chunk of {} coordinates in {} takes {} bytes, a slot holds {}; "
+                    "lower chunk_coordinates",
+                    task->plan_.request.chunk_coordinates, wish.codec, task->plan_.row_bytes,
+                    parts.slots.slot_bytes() - ingest::kRecordHeaderBytes));
   task->terms_ = task_terms(wish);
   task->terms_hash_ = ingest::sha256(as_bytes(task->terms_));
-  task->metrics_ = std::make_shared<Metrics>(parts.stats, wish.name, request.minimum_cohort);
+  task->metrics_ = std::make_shared<Metrics>(
+      parts.stats, wish.name, task->plan_.request.minimum_cohort, task->private_plan_.has_value());
+  if (task->private_plan_ && task->row_.id != 0) {
+    MUSTER_ASSIGN(task->privacy_, PrivateTask::create(task->private_parts(), task->row_.id,
+                                                      wish.name, *task->private_plan_));
+  }
   return task;
 }
 
@@ -158,6 +165,12 @@ ingest::RoundSpec Task::spec() const {
   spec.scale_exponents = scale_exponents_;
   spec.codec_seed = codec_seed();
   spec.clip_norm = config_.device_clip_norm;
+  if (privacy_) {
+    if (spec.clip_norm == 0 && config_.privacy->clip_norm > 0)
+      spec.clip_norm = privacy_->clip_norm();
+    spec.kept_out = privacy_->kept_out();
+    spec.discreet = true;
+  }
   spec.value_bound = config_.value_bound;
   spec.max_weight = config_.max_weight;
   spec.max_assigned = plan_.request.max_updates;
@@ -189,7 +202,10 @@ Status Task::find_earlier() {
     const bool released = row.state == RoundState::kReleased || row.state == RoundState::kShredded;
     if (released && row.model_version + 1 == ancestor) --ancestor;
     if (row.model_version != ancestor) break;
-    earlier_.push_back({row.round, row.model_version});
+    earlier_.push_back({row.round, row.model_version, terms_hash_});
+    if (!privacy_) continue;
+    MUSTER_ASSIGN(const std::string own, privacy_->terms_of_round(row.round));
+    earlier_.back().terms = ingest::sha256(as_bytes(terms_ + own));
   }
   return {};
 }
@@ -206,13 +222,21 @@ std::size_t Task::host_bytes() const {
                                                                                          : 2;
   const std::size_t last_aggregate = robust::uses_previous(plan_.request.rule) ? 1 : 0;
   // Present and next state, published copy, and the file being built.
+  const std::size_t participants =
+      private_plan_ ? Participants::bytes(private_plan_->config.max_devices) : 0;
   return model * (4 + 2 * (moments + last_aggregate)) + CohortBuilder::book_bytes(plan_) +
+         participants +
          2 * ingest::Intake::round_bytes(plan_.request.max_updates, plan_.chunk_count);
+}
+
+std::string_view Task::state_name() const {
+  if (round_) return phase_name(round_->phase());
+  return stopped_.ok() ? "finished" : "stopped";
 }
 
 void Task::show_state() {
   metrics_->show(round_ ? phase_name(round_->phase()) : "finished", round_row_.round,
-                 cohort_ ? cohort_->complete() : 0, version_);
+                 cohort_ && shows_cohort() ? cohort_->complete() : 0, version_);
 }
 
 TaskStatus Task::status() const {
@@ -221,12 +245,15 @@ TaskStatus Task::status() const {
   status.name = row_.name;
   status.rule = rule_text_;
   status.codec = config_.codec;
-  status.state = std::string(round_ ? phase_name(round_->phase()) : "finished");
+  status.state = std::string(state_name());
   status.round = round_row_.round;
   status.model_version = version_;
   status.dimension = layout_.dimension;
   status.rounds_done = rounds_done_;
-  status.cohort = cohort_ ? cohort_->complete() : 0;
+  status.shows_cohort = shows_cohort();
+  status.cohort = cohort_ && status.shows_cohort ? cohort_->complete() : 0;
+  status.stopped = std::string(stopped_.message());
+  if (privacy_) status.privacy = privacy_->status();
   status.target = config_.target_cohort;
   status.minimum = config_.minimum_cohort;
   if (round_ && round_->policy().deadline != 0)

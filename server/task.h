@@ -14,6 +14,7 @@
 #include "server/config.h"
 #include "server/control_store.h"
 #include "server/model_store.h"
+#include "server/private_task.h"
 #include "server/round.h"
 
 namespace muster::server {
@@ -33,6 +34,8 @@ struct TaskParts {
   const privacy::MasterKeys& masters;
   ingest::RoundKeys& round_keys;
   bool encrypt_all = true;
+  std::string data_dir = {};
+  PrivateLedgers* ledgers = nullptr;  ///< the engine's
 };
 
 /// A durable record found at start.
@@ -51,6 +54,9 @@ struct TaskStatus {
   std::uint32_t cohort = 0, target = 0, minimum = 0;
   double deadline_s = 0;  ///< until the round closes; 0: none
   std::string plan, terms;
+  std::string stopped;  ///< why no further round opens, as a sentence; empty: nothing stops it
+  std::optional<PrivacyStatus> privacy;
+  bool shows_cohort = true;  ///< false: who came is not public
 };
 
 /// One thread (the engine). Any Status these return is fatal for the node: the disk or the control
@@ -106,25 +112,40 @@ class Task {
   Status carry_out(RoundDuty duty);
   Status seal();
   Status aggregate();
+  Status aggregate_private();
+  /// The next state is computed: it is recorded, or held against what was recorded before.
+  Status keep_aggregate(robust::ModelState next, std::string record);
   Status release();
   Status shred();
   Status abandon(const Status& why);
   Status finish_round(std::string_view outcome);
   Status find_earlier();
+  /// Of the open round: the task's terms, and in a private task what is the round's own.
+  Status set_terms();
+  Status plan_private(const RuleChoice& choice, robust::PlanRequest request);
+  PrivateParts private_parts() const;
+  /// No further round opens; says so once.
+  void stop(const Status& why);
   /// Rounds before the present one whose sealed ids ingest knows.
   RoundNumber remembered_rounds() const;
   ingest::RoundSpec spec() const;
   /// Whether the updates of the next round are to lie encrypted on disk.
-  bool encrypts() const { return parts_.encrypt_all; }
+  bool encrypts() const { return parts_.encrypt_all || config_.privacy; }
+  /// Whether how many came may be said.
+  bool shows_cohort() const;
   std::uint64_t codec_seed() const;
   RoundPolicy policy() const;
   void show_state();
+  std::string_view state_name() const;
 
   TaskParts parts_;
   TaskRow row_;
   TaskConfig config_;
   std::string rule_text_;
   robust::Plan plan_;
+  std::optional<PrivatePlan> private_plan_;
+  std::unique_ptr<PrivateTask> privacy_;  ///< once the task exists
+  Status stopped_;
   std::vector<std::int8_t> scale_exponents_;
   std::string terms_;
   Sha256 terms_hash_{};

@@ -13,13 +13,15 @@ Counter& rounds(Stats& stats, const std::string& task, const char* outcome) {
 
 }  // namespace
 
-Task::Metrics::Metrics(Stats& stats, const std::string& task, std::uint32_t minimum_cohort)
+Task::Metrics::Metrics(Stats& stats, const std::string& task, std::uint32_t minimum_cohort,
+                       bool is_private)
     : round(stats.gauge("muster_round_number", {{"task", task}})),
       cohort(stats.gauge("muster_round_cohort_size", {{"task", task}})),
       minimum(stats.gauge("muster_round_cohort_minimum", {{"task", task}})),
       age(stats.gauge("muster_round_age_seconds", {{"task", task}})),
       model_version(stats.gauge("muster_model_version", {{"task", task}})),
-      invalid(stats.counter("muster_updates_invalid_total", {{"task", task}})),
+      invalid(is_private ? nullptr
+                         : &stats.counter("muster_updates_invalid_total", {{"task", task}})),
       released(rounds(stats, task, "released")),
       abandoned(rounds(stats, task, "abandoned")),
       collect(stage(stats, task, "collect")),

@@ -15,7 +15,8 @@ inline constexpr std::array<std::string_view, 9> kRoundStates = {
     "shredding", "abandoning", "done",    "finished"};
 
 struct Task::Metrics {
-  Metrics(Stats& stats, const std::string& task, std::uint32_t minimum_cohort);
+  /// Of a private task nothing is counted that depends on updates.
+  Metrics(Stats& stats, const std::string& task, std::uint32_t minimum_cohort, bool is_private);
   void show(std::string_view state, RoundNumber round, std::uint32_t complete,
             ModelVersion version);
   void finished(std::string_view outcome);
@@ -25,7 +26,7 @@ struct Task::Metrics {
   Gauge& minimum;
   Gauge& age;
   Gauge& model_version;
-  Counter& invalid;
+  Counter* invalid = nullptr;  ///< null in private tasks
   Counter& released;
   Counter& abandoned;
   Histogram& collect;

@@ -44,6 +44,8 @@ Status Task::resume(std::vector<RecoveredRecord> records) {
     if (before && !before->sealed.empty())
       parts_.ingest.remember_sealed(row_.id, row_.name, before->round, before->sealed);
   }
+  if (privacy_ && latest->state != RoundState::kShredded && latest->state != RoundState::kAbandoned)
+    MUSTER_TRY(privacy_->resume(latest->round));
   if (latest->state == RoundState::kOpen) {
     const bool overtaken = latest->model_version != version_;  // by an import
     MUSTER_TRY(open(std::move(*latest), records));
@@ -84,6 +86,19 @@ Status Task::open_next() {
              {{"task", row_.name}, {"rounds", rounds_done_}});
     return {};
   }
+  if (privacy_ && stopped_.ok()) {
+    const Status affordable = privacy_->may_open();
+    if (affordable.code() == Code::kExhausted)
+      stop(affordable);
+    else
+      MUSTER_TRY(affordable);
+  }
+  if (!stopped_.ok()) {
+    round_.reset();
+    cohort_.reset();
+    show_state();
+    return {};
+  }
   RoundRow row;
   row.task = row_.id;
   row.round = round_row_.round + 1;
@@ -94,6 +109,7 @@ Status Task::open_next() {
     MUSTER_ASSIGN(row.spool_key,
                   new_round_key(parts_.masters, row.task, row.round, parts_.round_keys));
   }
+  if (privacy_) MUSTER_TRY(privacy_->open(row.round));
   MUSTER_TRY(parts_.control.open_round(row));
   return open(std::move(row), {});
 }
@@ -102,6 +118,7 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
   round_row_ = std::move(row);
   opened_ = parts_.clock.now();
   round_.emplace(policy());
+  MUSTER_TRY(set_terms());
   MUSTER_TRY(find_earlier());
   MUSTER_TRY(feed(records));
   std::vector<ingest::RecordHeader> headers;
@@ -113,7 +130,7 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
             {"round", round_row_.round},
             {"model_version", version_},
             {"target", config_.target_cohort},
-            {"recovered_updates", cohort_->complete()}});
+            {"recovered_updates", shows_cohort() ? cohort_->complete() : 0}});
   // The recovered updates count towards the target like any others.
   for (std::uint32_t i = 0; i < cohort_->complete(); ++i)
     MUSTER_TRY(carry_out(round_->on(RoundEvent::kUpdateComplete, opened_)));
@@ -129,6 +146,7 @@ Status Task::feed(const std::vector<RecoveredRecord>& records) {
       parts.trusted = ingest::device_hash(parts_.control.node_secret(),
                                           *ingest::parse_key(config_.trusted_device), 0);
     if (config_.buffered) parts.staleness = config_.staleness_weight;
+    if (privacy_) parts.privacy = &privacy_->round();
     MUSTER_ASSIGN(cohort_, CohortBuilder::create(std::move(parts)));
   }
   for (const RecoveredRecord& record : records) {
@@ -149,7 +167,7 @@ Status Task::on_chunk(const ingest::Arrival& arrival) {
   }
   MUSTER_ASSIGN(const bool whole, cohort_->add(arrival));
   if (!whole) return {};
-  metrics_->cohort.set(cohort_->complete());
+  if (shows_cohort()) metrics_->cohort.set(cohort_->complete());
   return carry_out(round_->on(RoundEvent::kUpdateComplete, parts_.clock.now()));
 }
 
@@ -204,9 +222,12 @@ Status Task::carry_out(RoundDuty duty) {
     case RoundDuty::kAbandon:
       if (round_->aborting())
         return abandon(Status(Code::kClosed, "aborted", "an operator ended the round"));
-      return abandon(Status(Code::kExhausted, "below_minimum_cohort",
-                            fmt::format("{} updates, {} are the minimum", cohort_->complete(),
-                                        config_.minimum_cohort)));
+      return abandon(Status(
+          Code::kExhausted, "below_minimum_cohort",
+          shows_cohort()
+              ? fmt::format("{} updates, {} are the minimum", cohort_->complete(),
+                            config_.minimum_cohort)
+              : fmt::format("fewer updates than the minimum of {}", config_.minimum_cohort)));
   }
   return {};
 }
@@ -218,14 +239,22 @@ Status Task::seal() {
   round_row_.sealed = cohort_->complete_ids();
   round_row_.sealed_hash = hash_ids(round_row_.sealed);
   round_row_.closed_ms = parts_.clock.wall_ms();
+  std::vector<DeviceHash> devices;
+  SealedDevices who;
+  if (privacy_) {
+    MUSTER_ASSIGN(devices, cohort_->devices_of(round_row_.sealed));
+    who = {devices, static_cast<std::uint32_t>(privacy_->release_number())};
+  }
   MUSTER_TRY(parts_.control.seal_round(row_.id, round_row_.round, round_row_.sealed,
-                                       round_row_.sealed_hash, round_row_.closed_ms));
+                                       round_row_.sealed_hash, round_row_.closed_ms, who));
+  if (privacy_) privacy_->sealed(devices);
   round_row_.state = RoundState::kSealed;
   metrics_->seal.observe(static_cast<double>(parts_.clock.now() - start) / kSecond);
   return carry_out(round_->on(RoundEvent::kSealed, parts_.clock.now()));
 }
 
 Status Task::aggregate() {
+  if (privacy_) return aggregate_private();
   show_state();
   const Nanoseconds start = parts_.clock.now();
   auto aggregated = cohort_->aggregate(round_row_.sealed, codec_seed(), state_.aggregate);
@@ -250,29 +279,34 @@ Status Task::aggregate() {
   }
   const robust::Outcome& outcome = aggregated->outcome;
   const double seconds = static_cast<double>(parts_.clock.now() - start) / kSecond;
-  const Sha256 hash = parts_.models.hash_of(layout_, next, version_ + 1);
-  if (round_row_.state == RoundState::kAggregated && hash != round_row_.model_hash)
-    return Status(Code::kInternal, "release_differs",
-                  fmt::format("round {} of task {} gives other bytes than before the restart",
-                              round_row_.round, row_.name));
   metrics_->aggregate.observe(seconds);
-  if (outcome.invalid > 0) metrics_->invalid.add(outcome.invalid);
-  if (round_row_.state != RoundState::kAggregated) {
-    nlohmann::json record = {{"cohort", round_row_.sealed.size()},
-                             {"n", outcome.n},
-                             {"f", outcome.f},
-                             {"invalid", outcome.invalid},
-                             {"divisor", outcome.divisor},
-                             {"selected", outcome.selected.size()},
-                             {"chosen", outcome.chosen},
-                             {"plan", plan_.describe()},
-                             {"aggregate_seconds", seconds}};
-    if (config_.adaptive_scales) {
-      const auto [least, most] =
-          std::minmax_element(next.scale_exponents.begin(), next.scale_exponents.end());
-      record["next_scale_exponents"] = {{"least", *least}, {"most", *most}};
-    }
-    round_row_.record = record.dump();
+  if (outcome.invalid > 0) metrics_->invalid->add(outcome.invalid);
+  nlohmann::json record = {{"cohort", round_row_.sealed.size()},
+                           {"n", outcome.n},
+                           {"f", outcome.f},
+                           {"invalid", outcome.invalid},
+                           {"divisor", outcome.divisor},
+                           {"selected", outcome.selected.size()},
+                           {"chosen", outcome.chosen},
+                           {"plan", plan_.describe()},
+                           {"aggregate_seconds", seconds}};
+  if (config_.adaptive_scales) {
+    const auto [least, most] =
+        std::minmax_element(next.scale_exponents.begin(), next.scale_exponents.end());
+    record["next_scale_exponents"] = {{"least", *least}, {"most", *most}};
+  }
+  return keep_aggregate(std::move(next), record.dump());
+}
+
+Status Task::keep_aggregate(robust::ModelState next, std::string record) {
+  const Sha256 hash = parts_.models.hash_of(layout_, next, version_ + 1);
+  if (round_row_.state == RoundState::kAggregated) {
+    if (hash != round_row_.model_hash)
+      return Status(Code::kInternal, "release_differs",
+                    fmt::format("round {} of task {} gives other bytes than before the restart",
+                                round_row_.round, row_.name));
+  } else {
+    round_row_.record = std::move(record);
     round_row_.model_hash = hash;
     MUSTER_TRY(parts_.control.aggregate_round(row_.id, round_row_.round, hash, round_row_.record));
     round_row_.state = RoundState::kAggregated;
@@ -286,6 +320,9 @@ Status Task::release() {
   const ModelVersion version = version_ + 1;
   MUSTER_ASSIGN(const Sha256 hash, parts_.models.save(row_.name, version, layout_, *next_));
   MUSTER_CHECK(hash == round_row_.model_hash);
+  if (privacy_)
+    MUSTER_TRY(
+        parts_.models.save_record(row_.name, version, privacy_->row().json, privacy_->row().text));
   MUSTER_TRY(parts_.control.release_round(
       row_.id, round_row_.round,
       {row_.id, version, ModelStore::file_name(row_.name, version), hash, parts_.clock.wall_ms()}));
@@ -301,12 +338,13 @@ Status Task::release() {
            {{"task", row_.name},
             {"round", round_row_.round},
             {"model_version", version_},
-            {"cohort", round_row_.sealed.size()},
+            {"cohort", shows_cohort() ? round_row_.sealed.size() : 0},
             {"model_sha256", ingest::hex(hash)}});
   return carry_out(round_->on(RoundEvent::kReleased, parts_.clock.now()));
 }
 
 Status Task::shred() {
+  if (privacy_) MUSTER_TRY(privacy_->forget_keys());
   MUSTER_TRY(parts_.control.shred_round(row_.id, round_row_.round));
   // Old versions go once their successors are safe. Version 0 stays: it is where the task began.
   MUSTER_ASSIGN(const auto versions, parts_.control.models(row_.id));
@@ -322,9 +360,9 @@ Status Task::shred() {
 Status Task::abandon(const Status& why) {
   log_warning("round_abandoned", why.message(),
               {{"task", row_.name}, {"round", round_row_.round}, {"reason", why.reason()}});
-  const nlohmann::json record = {{"cohort", cohort_ ? cohort_->complete() : 0},
-                                 {"abandoned", why.reason()},
-                                 {"message", why.message()}};
+  if (privacy_) MUSTER_TRY(privacy_->forget_keys());
+  nlohmann::json record = {{"abandoned", why.reason()}, {"message", why.message()}};
+  if (shows_cohort()) record["cohort"] = cohort_ ? cohort_->complete() : 0;
   MUSTER_TRY(parts_.control.abandon_round(row_.id, round_row_.round, record.dump()));
   round_->on(RoundEvent::kAbandoned, parts_.clock.now());
   return finish_round("abandoned");

@@ -98,6 +98,9 @@ constexpr ReasonText kReasons[] = {
     {Reason::kNotGateway, "not_gateway", Code::kForbidden, false,
      "the connection speaks for another device, but its key is no gateway's",
      "leave the device number 0, or ask the operator for the gateway role"},
+    {Reason::kParticipationsSpent, "participations_spent", Code::kForbidden, false,
+     "the device was in as many rounds of this private task as its terms allow",
+     "nothing to do: its part is done, and asking again changes nothing"},
 
     {Reason::kDuplicate, "duplicate", Code::kDuplicate, false,
      "the same chunk is here already and being stored", "wait for the receipt"},
@@ -120,6 +123,9 @@ constexpr ReasonText kReasons[] = {
     {Reason::kStorageFault, "storage_fault", Code::kUnavailable, true,
      "the server's disk failed before the update was safe",
      "send the same update again once the server is back"},
+    {Reason::kParticipationTooSoon, "participation_too_soon", Code::kUnavailable, true,
+     "the device was in a round of this private task that is not far enough back",
+     "check in again after the time it names; the terms say how many rounds lie between"},
 };
 
 constexpr ReasonText kUnknown = {

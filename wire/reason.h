@@ -47,6 +47,7 @@ enum class Reason : std::uint16_t {
   kNotEnrolled = 300,  ///< not_enrolled
   kRevoked = 301,      ///< revoked
   kNotGateway = 302,   ///< not_gateway: a device number from a connection that is no gateway
+  kParticipationsSpent = 303,  ///< participations_spent: in as many rounds as the terms allow
   // 4xx: it was said before
   kDuplicate = 400,     ///< duplicate: being stored; the receipt will come
   kEquivocation = 401,  ///< equivocation: same id, other bytes
@@ -58,6 +59,8 @@ enum class Reason : std::uint16_t {
   kNoOpenRound = 503,   ///< no_open_round
   kDraining = 504,      ///< draining
   kStorageFault = 505,  ///< storage_fault
+  kParticipationTooSoon =
+      506,  ///< participation_too_soon: not as many rounds apart as the terms say
 };
 
 struct ReasonText {

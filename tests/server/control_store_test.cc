@@ -213,7 +213,10 @@ TEST_F(ControlStoreTest, AStoreOfTheFirstSchemaGetsItsKeyTable) {
   {
     auto database = Database::open(storage_, kPath);
     ASSERT_TRUE(database.ok());
-    ASSERT_TRUE((*database)->execute("DROP TABLE wrapped_key; PRAGMA user_version = 1").ok());
+    ASSERT_TRUE((*database)
+                    ->execute("DROP TABLE wrapped_key; DROP TABLE ledger; DROP TABLE participant; "
+                              "DROP TABLE private_round; PRAGMA user_version = 1")
+                    .ok());
   }
   open();
   EXPECT_TRUE(store_->wrapped_keys()->empty());
@@ -252,7 +255,7 @@ TEST_F(ControlStoreTest, ALaterSchemaIsRefusedByName) {
   {
     auto database = Database::open(storage_, kPath);
     ASSERT_TRUE(database.ok());
-    ASSERT_TRUE((*database)->execute("PRAGMA user_version = 3").ok());
+    ASSERT_TRUE((*database)->execute("PRAGMA user_version = 4").ok());
   }
   EXPECT_EQ(ControlStore::open(storage_, kPath).status().reason(), "store_newer");
 }

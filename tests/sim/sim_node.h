@@ -70,6 +70,8 @@ class SimNode {
   Status settle();
   server::Engine& engine() { return *engine_; }
   kernels::Backend& backend() { return *backend_; }
+  Stats& stats() { return stats_; }
+  server::ControlStore& control() { return *control_; }
   server::Task& task() { return *engine_->tasks().begin()->second; }
   /// SHA-256 of a released model file, as indexed.
   Result<Sha256> model_hash(ModelVersion version);
