@@ -1,9 +1,12 @@
 // muster_bench: runs the pairs through Google Benchmark (repeats, interleaving), prints one table.
 #include <benchmark/benchmark.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -105,6 +108,39 @@ int run_all(const std::vector<Pair>& pairs, const Options& options, const std::s
   return 0;
 }
 
+/// A folder that is gone when this is, however the process ends: a child that signals to the bench
+/// do not reach waits for the end of a pipe, and removes it. To be made before there are threads.
+class Scratch {
+ public:
+  explicit Scratch(const std::string& folder) {
+    std::filesystem::create_directories(folder);
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return;
+    child_ = ::fork();
+    if (child_ == 0) {
+      ::setsid();
+      ::close(ends[1]);
+      char byte = 0;
+      while (::read(ends[0], &byte, 1) < 0 && errno == EINTR) continue;
+      std::error_code ignored;
+      std::filesystem::remove_all(folder, ignored);
+      ::_exit(0);
+    }
+    ::close(ends[0]);
+    end_ = ends[1];
+  }
+  ~Scratch() {
+    ::close(end_);
+    if (child_ > 0) ::waitpid(child_, nullptr, 0);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+ private:
+  pid_t child_ = -1;
+  int end_ = -1;
+};
+
 bool wanted(const std::string& only, const std::string& id) {
   return only.empty() || ("," + only + ",").find("," + id + ",") != std::string::npos;
 }
@@ -139,7 +175,7 @@ int main_of_bench(int argc, char** argv) {
   }
   if (options.smoke) options.repeats = 1;
   if (growth) return run_growth(options);
-  std::filesystem::create_directories(options.folder);
+  const Scratch scratch(options.folder);
   std::vector<Pair> all, pairs;
   add_ingest(all, options);
   add_kernels(all, options);
@@ -154,9 +190,7 @@ int main_of_bench(int argc, char** argv) {
   char* arguments[] = {name, interleave, nullptr};
   int count = 2;
   benchmark::Initialize(&count, arguments);
-  const int code = run_all(pairs, options, json_file);
-  std::filesystem::remove_all(options.folder);
-  return code;
+  return run_all(pairs, options, json_file);
 }
 
 }  // namespace
