@@ -134,8 +134,9 @@ std::string demo_chart(const std::vector<DemoResult>& results) {
       ".tick{{font-size:12px;fill:#57606a}}.label{{font-size:13px}}"
       ".grid{{stroke:#d8dee4;stroke-width:1}}</style>\n"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n"
-      "<text class=\"head\" x=\"64\" y=\"40\">What hostile phones do to each rule</text>\n",
-      kWidth, kHeight);
+      "<text class=\"head\" x=\"64\" y=\"40\">{2}</text>\n",
+      kWidth, kHeight,
+      results.back().record.empty() ? "What hostile phones do to each rule" : "What privacy costs");
   draw_axes(svg, top3);
   draw_axes(svg, loss);
   draw_curves(svg, top3, results, [](const auto& point) { return 100 * point.top3; });

@@ -25,7 +25,7 @@ constexpr std::uint32_t kEvaluationBatch = 64;
 
 /// Server momentum gives in 14 rounds what plain averaging gives in 30; the same for every rule.
 std::string task_text(const DemoRule& rule, const DemoSetting& setting) {
-  const bool bounded = rule.rule != "mean";
+  const bool bounded = rule.rule != "mean" && rule.rule != "clipped_mean";
   return fmt::format(R"(name = "{}"
 codec = "i8b"
 chunk_coordinates = 16384
@@ -37,10 +37,10 @@ minimum_cohort = {}
 over_selection = 1.0
 deadline = "60s"
 rounds = {}
-)",
+{})",
                      rule.name, rule.rule,
                      bounded ? fmt::format("byzantine_share = {}\n", setting.byzantine_share) : "",
-                     setting.phones, setting.phones * 9 / 10, setting.rounds);
+                     setting.phones, setting.phones * 9 / 10, setting.rounds, rule.privacy);
 }
 
 class Run {
@@ -67,6 +67,7 @@ class Run {
                    .status());
     const Nanoseconds start = clock_.now();
     for (std::uint32_t round = 1; round <= setting_.rounds; ++round) MUSTER_TRY(play(round));
+    if (!rule.privacy.empty()) MUSTER_TRY(read_record());
     result_.seconds = static_cast<double>(clock_.now() - start) / kSecond;
     return std::move(result_);
   }
@@ -100,6 +101,16 @@ class Run {
     row.seconds = static_cast<double>(clock_.now() - start) / kSecond;
     MUSTER_TRY(fill_from_record(row, report));
     screen_.row(row);
+    return {};
+  }
+
+  /// It lies beside the model it belongs to.
+  Status read_record() {
+    const std::string path =
+        std::filesystem::path(result_.model_file).replace_extension(".privacy.txt").string();
+    PosixStorage storage;
+    MUSTER_ASSIGN(const auto bytes, read_file(storage, path, std::size_t{1} << 16));
+    result_.record = as_text(bytes);
     return {};
   }
 

@@ -19,6 +19,7 @@ struct DemoRule {
   std::string rule;   ///< as a task file says it
   std::string label;  ///< for people
   double hostile_share = 0;
+  std::string privacy;  ///< its [privacy] table; empty: not private
 };
 
 struct DemoResult {
@@ -26,6 +27,7 @@ struct DemoResult {
   std::vector<loadtest::Evaluation> curve;  ///< [0]: the model all runs start from
   double seconds = 0;
   std::string model_file, model_sha256;
+  std::string record;  ///< what the server says beside a private release, for people
 };
 
 /// What all runs share.
