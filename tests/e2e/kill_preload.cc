@@ -1,6 +1,8 @@
 // LD_PRELOAD for musterd: counts the calls that change the disk or the network and ends the process
 // by SIGKILL at call MUSTER_KILL_AT, before it happens or after (MUSTER_KILL_WHEN=before|after).
 // With MUSTER_KILL_COUNT=FILE it only counts, and writes the total there at exit.
+// MUSTER_KILL_FILES, parts of paths separated by colons, leaves all calls out but those on such
+// files.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +15,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <sstream>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -22,7 +27,12 @@ struct Plan {
   unsigned long at = 0;
   bool after = false;
   const char* count_file = nullptr;
+  std::vector<std::string> files;
   Plan() {
+    if (const char* text = getenv("MUSTER_KILL_FILES")) {
+      std::istringstream all(text);
+      for (std::string part; std::getline(all, part, ':');) files.push_back(part);
+    }
     if (const char* text = getenv("MUSTER_KILL_AT")) at = strtoul(text, nullptr, 10);
     if (const char* text = getenv("MUSTER_KILL_WHEN")) after = strcmp(text, "after") == 0;
     count_file = getenv("MUSTER_KILL_COUNT");
@@ -52,6 +62,24 @@ F real(const char* name) {
   return reinterpret_cast<F>(dlsym(RTLD_NEXT, name));
 }
 
+bool meant(const char* path) {
+  for (const auto& part : plan().files)
+    if (strstr(path, part.c_str()) != nullptr) return true;
+  return plan().files.empty();
+}
+
+bool meant(int fd) {
+  if (plan().files.empty()) return true;
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  char path[4096] = {};
+  return readlink(link.c_str(), path, sizeof path - 1) > 0 && meant(path);
+}
+
+template <class First, class... Rest>
+First first(First value, Rest...) {
+  return value;
+}
+
 template <class Call>
 auto counted(Call call) {
   const unsigned long number = ++calls;
@@ -67,6 +95,7 @@ auto counted(Call call) {
 #define MUSTER_INTERPOSE(result, name, parameters, arguments)   \
   extern "C" result name parameters {                           \
     static const auto next = real<result(*) parameters>(#name); \
+    if (!meant(first arguments)) return next arguments;         \
     return counted([&] { return next arguments; });             \
   }
 

@@ -44,7 +44,7 @@ int free_port() {
   static std::random_device random;
   for (;;) {
     const int port = std::uniform_int_distribution(kFirst, kLast)(random);
-    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     MUSTER_CHECK(fd >= 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;

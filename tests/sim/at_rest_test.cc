@@ -13,18 +13,24 @@ namespace {
 
 constexpr std::uint32_t kDevices = 6;
 
-SimOptions options_of(const std::string& encrypt) {
+// Trimmed mean: its codes are read back from the spool at the close.
+constexpr char kPlain[] = "byzantine_share = 0.2\n";
+constexpr char kPrivate[] =
+    "f = 1\n[privacy]\nclip_norm = 1.0\nnoise_multiplier = 1.0\npopulation = \"people\"\n"
+    "budget_epsilon = 900\ndelta = 1e-6\nparticipations = 2\nallow_small_cohort = true\n";
+
+SimOptions options_of(const std::string& encrypt, const std::string& more = kPlain) {
   SimOptions options;
   options.config.data_dir = "data";
   options.config.spool.encrypt = encrypt;
-  // Trimmed mean: its codes are read back from the spool at the close.
-  options.config.tasks.push_back(
-      server::parse_task("name = \"t\"\ndimension = 1000\ncodec = \"i8b\"\nblock = 64\n"
-                         "chunk_coordinates = 384\nrule = \"trimmed_mean\"\n"
-                         "byzantine_share = 0.2\ntarget_cohort = 6\nminimum_cohort = 6\n"
-                         "over_selection = 1.0\nrounds = 2\n",
-                         "test")
-          .value());
+  auto task = server::parse_task(
+      "name = \"t\"\ndimension = 1000\ncodec = \"i8b\"\nblock = 64\nchunk_coordinates = 384\n"
+      "rule = \"trimmed_mean\"\ntarget_cohort = 6\nminimum_cohort = 6\nover_selection = 1.0\n"
+      "rounds = 2\n" +
+          more,
+      "test");
+  EXPECT_TRUE(task.ok()) << task.status().to_string();
+  if (task.ok()) options.config.tasks.push_back(std::move(*task));
   return options;
 }
 
@@ -43,10 +49,10 @@ std::vector<SimUpdate> updates_of(std::uint64_t round) {
 
 class AtRest : public testing::Test {
  protected:
-  void boot(const std::string& encrypt) {
+  void boot(const std::string& encrypt, const std::string& more = kPlain) {
     log_setup(LogFormat::kAuto, LogLevel::kError);
     node_.reset();
-    auto node = SimNode::boot(storage_, options_of(encrypt), clock_);
+    auto node = SimNode::boot(storage_, options_of(encrypt, more), clock_);
     ASSERT_TRUE(node.ok()) << node.status().to_string();
     node_ = std::move(*node);
   }
@@ -131,6 +137,22 @@ TEST_F(AtRest, WithoutEncryptionTheSameSearchAndVerifyFindThem) {
   const server::SpoolVerdict refused = verify("all");
   EXPECT_EQ(refused.problem_count, refused.readable);
   EXPECT_NE(refused.text().find("lies readable"), std::string::npos);
+}
+
+TEST_F(AtRest, APrivateTaskIsEncryptedWhereOnlySuchTasksAre) {
+  const auto first = updates_of(1), second = updates_of(2);
+  boot("private", kPrivate);
+  submit(first, 0, 4);
+  EXPECT_EQ(found(first), 0u);
+  boot("private", kPrivate);
+  submit(first, 4, 6);
+  ASSERT_TRUE(node_->model_hash(1).ok());
+  submit(second, 0, 3);
+  EXPECT_EQ(found(first) + found(second), 0u);
+  const server::SpoolVerdict verdict = verify("private");
+  EXPECT_EQ(verdict.problem_count, 0u) << verdict.text();
+  EXPECT_EQ(verdict.opened, 9u);
+  EXPECT_EQ(verdict.plain + verdict.readable, 0u);
 }
 
 /// The setting may change while a round is at work: it goes on as it began.
