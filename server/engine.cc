@@ -41,6 +41,15 @@ struct Engine::Request {
   }
 };
 
+Status load_keys(ControlStore& control, ingest::KeyRing& keys) {
+  MUSTER_ASSIGN(const auto rows, control.keys());
+  for (const KeyRow& row : rows) {
+    keys.enroll(row.key, row.role);
+    if (row.revoked) keys.revoke(row.key);
+  }
+  return {};
+}
+
 Engine::Engine(TaskParts parts, BoundedQueue<ingest::Arrival>& arrivals, ingest::KeyRing& keys,
                const Config& config)
     : ledgers_(parts.storage, parts.control, config.data_dir + "/ledgers"),
@@ -57,11 +66,6 @@ Engine::Engine(TaskParts parts, BoundedQueue<ingest::Arrival>& arrivals, ingest:
 Engine::~Engine() { stop(); }
 
 Status Engine::start(RecoveredRounds recovered) {
-  MUSTER_ASSIGN(const auto keys, parts_.control.keys());
-  for (const KeyRow& row : keys) {
-    keys_.enroll(row.key, row.role);
-    if (row.revoked) keys_.revoke(row.key);
-  }
   MUSTER_ASSIGN(const auto rows, parts_.control.tasks());
   for (const TaskRow& row : rows) {
     MUSTER_ASSIGN(TaskConfig config, parse_task(row.text, "task " + row.name));

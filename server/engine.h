@@ -24,6 +24,9 @@ struct MemoryBudget {
   std::string describe() const;
 };
 
+/// Fills the ring that decides who may connect from what is enrolled; call it before anybody can.
+Status load_keys(ControlStore& control, ingest::KeyRing& keys);
+
 class Engine {
  public:
   /// `arrivals` is filled by ingest. `slab_bytes` and `config` only feed the budget and task

@@ -132,6 +132,9 @@ Status Node::open_ingest(RecoveredRounds& recovered) {
   options.commit_bytes = config_.ingest.commit_bytes;
   arrivals_ =
       std::make_unique<BoundedQueue<ingest::Arrival>>(slots_->count() + 2 * limits::kMaxTasks);
+  // Before anybody can connect: a device that is turned away for want of its key does not come
+  // back.
+  MUSTER_TRY(load_keys(*control_, keys_));
   MUSTER_ASSIGN(service_,
                 ingest::Service::start(options, *spool_, *slots_, keys_, control_->node_secret(),
                                        *arrivals_, clock_, stats_, [this](const Status& status) {

@@ -50,6 +50,8 @@ void run_device(std::uint32_t index, const client::ClientOptions& base,
       connection = std::move(*fresh);
     }
     auto assignment = connection->join("t", kSecond);
+    // That would be for good: a server that starts lets nobody knock before it knows the keys.
+    ASSERT_NE(assignment.status().reason(), "connection") << assignment.status().to_string();
     if (!assignment.ok() || assignment->round <= last) {
       if (!assignment.ok() && assignment.status().reason() == "timeout") connection.reset();
       std::this_thread::yield();

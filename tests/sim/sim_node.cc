@@ -120,6 +120,7 @@ Result<std::unique_ptr<SimNode>> SimNode::boot(Storage& storage, const SimOption
   node->service_ =
       std::make_unique<DirectService>(*node->spool_, *node->slots_, node->control_->node_secret(),
                                       *node->arrivals_, clock, node->stats_);
+  MUSTER_TRY(server::load_keys(*node->control_, node->keys_));
   node->engine_ = std::make_unique<server::Engine>(
       server::TaskParts{storage, *node->control_, *node->models_, *node->backend_, *node->spool_,
                         *node->slots_, *node->service_, clock, node->stats_, *node->masters_,
