@@ -481,7 +481,7 @@ std::vector<Metric> make_catalogue() {
        "muster_unready",
        kGauge,
        "1",
-       {{"cause", {"draining", "disk_low", "spool_fault", "gpu_unusable"}}},
+       {{"cause", {"starting", "draining", "disk_low", "spool_fault", "gpu_unusable"}}},
        "1 for each cause why /readyz says no."},
       {"process",
        "muster_log_lines_total",

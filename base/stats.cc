@@ -58,6 +58,17 @@ void Histogram::observe(double value) {
   sums_[shard].value.fetch_add(value, std::memory_order_relaxed);
 }
 
+void Histogram::merge(std::span<const std::uint64_t> counts, double sum) {
+  MUSTER_CHECK_OP(counts.size(), ==, bounds_.size() + 1);
+  if (!stats_counting.load(std::memory_order_relaxed)) return;
+  const std::size_t shard = stats_shard();
+  for (std::size_t bucket = 0; bucket < counts.size(); ++bucket) {
+    Line& line = lines_[shard * lines_per_shard_ + bucket / kLineCounts];
+    line.counts[bucket % kLineCounts].fetch_add(counts[bucket], std::memory_order_relaxed);
+  }
+  sums_[shard].value.fetch_add(sum, std::memory_order_relaxed);
+}
+
 Histogram::Snapshot Histogram::snapshot() const {
   Snapshot snapshot;
   snapshot.counts.assign(bounds_.size() + 1, 0);

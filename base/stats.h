@@ -63,6 +63,8 @@ class Histogram {
   /// `bounds`: ascending upper bounds; one more bucket takes the rest.
   explicit Histogram(std::span<const double> bounds);
   void observe(double value);
+  /// Observations counted elsewhere with the same bounds: one count a bucket, and their sum.
+  void merge(std::span<const std::uint64_t> counts, double sum);
 
   struct Snapshot {
     std::vector<std::uint64_t> counts;  ///< per bucket, not cumulative; bounds().size() + 1

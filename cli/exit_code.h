@@ -7,6 +7,7 @@ namespace muster::cli {
 
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitProblems = 3;  ///< checks ran and found problems
 inline constexpr int kExitData = 65;
 inline constexpr int kExitNoInput = 66;
 inline constexpr int kExitUnavailable = 69;

@@ -38,6 +38,9 @@ std::unique_ptr<CLI::App> build_app(Session& session) {
   add_model(*app, session);
   add_keys(*app, session);
   add_metrics(*app, session);
+  add_top(*app, session);
+  add_doctor(*app, session);
+  add_bundle(*app, session);
   add_check_config(*app, session);
   add_spool(*app, session);
   add_device(*app, session);

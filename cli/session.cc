@@ -37,8 +37,9 @@ void Session::say(const std::string& sentence) {
 }
 
 void Session::finish(const Status& status) {
+  if (status.ok())
+    return;  // with whatever code the verb chose: doctor's 3 says that it found something
   exit_code = cli::exit_code(status);
-  if (status.ok()) return;
   const std::string_view text = status.message();
   const std::size_t end = text.find('\n');
   const std::string message(text.substr(0, end));

@@ -17,10 +17,17 @@ constexpr std::size_t kMostGroups = 4;
 // Between looks at the disk's free space while nothing happens, and between tries on a full one.
 constexpr std::chrono::milliseconds kHousekeeping{250};
 
+/// As Clock::now() of the system's clock says.
+Nanoseconds steady_now() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
+
+double seconds(Nanoseconds time) { return static_cast<double>(time) / kSecond; }
+
 }  // namespace
 
 Committer::Committer(Spool& spool, const SlotPool& slots, BoundedQueue<Arrival>& arrivals,
-                     WakeUp& receiver, const CommitOptions& options,
+                     WakeUp& receiver, const CommitOptions& options, Stats& stats,
                      std::function<void(Status)> on_fault)
     : spool_(spool),
       slots_(slots),
@@ -28,7 +35,10 @@ Committer::Committer(Spool& spool, const SlotPool& slots, BoundedQueue<Arrival>&
       receiver_(receiver),
       options_(options),
       on_fault_(std::move(on_fault)),
-      disk_low_(spool.low_on_space()) {
+      disk_low_(spool.low_on_space()),
+      last_turn_(steady_now()),
+      queue_seconds_(stats.histogram("muster_ingest_queue_duration_seconds")),
+      commit_seconds_(stats.histogram("muster_spool_commit_duration_seconds")) {
   waiting_.reserve(slots.count());
   durable_.reserve(slots.count());
   records_.reserve(std::min(slots.count(), kGroupRecords));
@@ -81,6 +91,7 @@ void Committer::stop() {
 }
 
 void Committer::run() {
+  set_log_component("spool");
   std::vector<Admitted> group;
   group.reserve(records_.capacity());
   while (collect(group)) {
@@ -90,6 +101,7 @@ void Committer::run() {
 }
 
 void Committer::keep_house(std::unique_lock<std::mutex>& lock) {
+  last_turn_.store(steady_now(), std::memory_order_relaxed);
   const auto releases = std::exchange(releases_, {});
   lock.unlock();
   for (const auto& [task, round] : releases) {
@@ -132,7 +144,10 @@ bool Committer::collect(std::vector<Admitted>& group) {
 
 void Committer::commit(const std::vector<Admitted>& group) {
   const auto begin = std::chrono::steady_clock::now();
+  const Nanoseconds begin_ns = begin.time_since_epoch() / std::chrono::nanoseconds(1);
   records_.clear();
+  for (const Admitted& chunk : group)
+    queue_seconds_.observe(seconds(std::max<Nanoseconds>(0, begin_ns - chunk.received)));
   for (const Admitted& chunk : group) records_.push_back({slots_.bytes(chunk.slot), {}});
   Status status = spool_.commit(records_);
   // Nothing was written: keep the group, let rounds that end free segments, try again.
@@ -151,6 +166,7 @@ void Committer::commit(const std::vector<Admitted>& group) {
     status = spool_.commit(records_);
   }
   if (!status.ok()) return fail(std::move(status));
+  commit_seconds_.observe(seconds(steady_now() - begin_ns));
   arriving_.clear();
   for (std::size_t i = 0; i < group.size(); ++i) {
     Arrival& arrival = arriving_.emplace_back();

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/queue.h"
+#include "base/stats.h"
 #include "base/status.h"
 #include "ingest/arrival.h"
 #include "ingest/slots.h"
@@ -37,7 +38,7 @@ struct CommitOptions {
 class Committer {
  public:
   Committer(Spool& spool, const SlotPool& slots, BoundedQueue<Arrival>& arrivals, WakeUp& receiver,
-            const CommitOptions& options, std::function<void(Status)> on_fault);
+            const CommitOptions& options, Stats& stats, std::function<void(Status)> on_fault);
   ~Committer();
 
   /// Receiver: these slots are filled. Kept in order.
@@ -49,6 +50,9 @@ class Committer {
   bool disk_low() const { return disk_low_.load(std::memory_order_relaxed); }
   /// The spool failed; nothing more will become durable.
   bool faulted() const { return faulted_.load(std::memory_order_acquire); }
+  /// When the thread last came round, on the steady clock: it does at least every 250 ms, but for
+  /// the time a commit takes.
+  Nanoseconds last_turn() const { return last_turn_.load(std::memory_order_relaxed); }
   /// How long the last group took from its first chunk to its sync.
   Nanoseconds queue_age() const { return queue_age_.load(std::memory_order_relaxed); }
 
@@ -76,6 +80,9 @@ class Committer {
   std::atomic<bool> disk_low_{false};
   std::atomic<bool> faulted_{false};
   std::atomic<Nanoseconds> queue_age_{0};
+  std::atomic<Nanoseconds> last_turn_{0};
+  Histogram& queue_seconds_;
+  Histogram& commit_seconds_;
 
   // A BoundedQueue would wake this thread for every chunk of a group it is waiting to fill; here
   // the receiver hands over many chunks at once, and wakes it for the first and for a full group

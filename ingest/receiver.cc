@@ -20,6 +20,8 @@ constexpr std::size_t kCommands = 256;
 constexpr long kIdleMs = 500;
 // A group commit on a slow disk; past that the process goes with what is durable.
 constexpr Nanoseconds kStopPatience = 10 * kSecond;
+// A commit that takes longer is no sign of life. A full disk is: its commits return.
+constexpr Nanoseconds kCommitPatience = 5 * kSecond;
 
 void release_model(void*, void* hint) {
   delete static_cast<std::shared_ptr<const PublishedModel>*>(hint);
@@ -59,6 +61,7 @@ void Receiver::stop() {
 }
 
 void Receiver::run() {
+  set_log_component("ingest");
   while (!stopping_)
     if (!cycle()) sleep();
   commands_.close();
@@ -250,6 +253,7 @@ void Receiver::every_second() {
   ticked_ = now_;
   pace_.tick(now_);
   parts_.guard.sweep(now_);
+  if (parts_.on_alive && now_ - parts_.committer.last_turn() < kCommitPatience) parts_.on_alive();
   inflight_.set(static_cast<double>((parts_.slots.count() - parts_.slots.free_count()) *
                                     parts_.slots.slot_bytes()));
 }

@@ -36,6 +36,7 @@ struct ReceiverParts {
   WakeUp& wake;
   const Clock& clock;
   Stats& stats;
+  std::function<void()> on_alive = {};  ///< as in ServiceOptions
 };
 
 class Receiver {

@@ -44,10 +44,11 @@ class ServiceThreads final : public Service {
         std::make_unique<Committer>(spool, slots, arrivals, wake_,
                                     CommitOptions{options.commit_window, options.commit_bytes,
                                                   CommitOptions().disk_full_patience},
-                                    std::move(on_fault));
-    receiver_ = std::make_unique<Receiver>(
-        std::move(router), options.curve,
-        ReceiverParts{intake_, *committer_, slots, keys, arrivals, guard_, wake_, clock, stats});
+                                    stats, std::move(on_fault));
+    receiver_ =
+        std::make_unique<Receiver>(std::move(router), options.curve,
+                                   ReceiverParts{intake_, *committer_, slots, keys, arrivals,
+                                                 guard_, wake_, clock, stats, options.on_alive});
     return {};
   }
 
@@ -77,6 +78,7 @@ class ServiceThreads final : public Service {
     committer_->release_round(task, round);
   }
   void disconnect(const PublicKey& key) override { guard_.disconnect(as_text(key)); }
+  bool disk_low() const override { return committer_->disk_low(); }
   void drain() override { receiver_->drain(); }
 
   void stop() override {

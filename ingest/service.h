@@ -33,6 +33,9 @@ struct ServiceOptions {
   std::uint32_t max_connections_per_address = 16'384;
   Nanoseconds commit_window = 2 * kMillisecond;  ///< a group waits this long for company,
   std::size_t commit_bytes = 4u << 20;           ///< or until it is this large (at most 4 times)
+  /// Called about once a second, from a thread of ours, as long as both loops turn: the receiver's,
+  /// and the committer's, which stands still during a sync that does not end.
+  std::function<void()> on_alive = {};
 };
 
 class Service {
@@ -63,6 +66,8 @@ class Service {
   virtual void release_round(TaskId task, RoundNumber round) = 0;
   /// Cuts the open connections of a key (it was revoked); new messages are refused anyway.
   virtual void disconnect(const PublicKey& key) = 0;
+  /// Free space is below the spool's low water: updates are put off.
+  virtual bool disk_low() const { return false; }
   /// From now on every Submit and CheckIn is answered with kDraining.
   virtual void drain() = 0;
   /// Commits what was admitted, sends the receipts due, ends the threads. Idempotent.

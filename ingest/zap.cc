@@ -51,6 +51,7 @@ ZapHandler::~ZapHandler() {
 }
 
 void ZapHandler::run() {
+  set_log_component("handshake");
   while (!stopping_) {
     zmq_pollitem_t items[] = {{socket_.get(), 0, ZMQ_POLLIN, 0},
                               {nullptr, wake_.descriptor(), ZMQ_POLLIN, 0}};

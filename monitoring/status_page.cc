@@ -34,7 +34,7 @@ h3 { font-size: 17px; margin: 0; overflow-wrap: anywhere; }
 .soft { color: var(--soft); font-size: 13px; }
 .push { margin-left: auto; }
 .number { font-variant-numeric: tabular-nums; }
-.grid { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); }
+.grid { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); }
 .tasks { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px; min-width: 0; }
 .big { font-size: 26px; font-weight: 600; letter-spacing: -0.02em; line-height: 1.25; }
@@ -47,6 +47,8 @@ h3 { font-size: 17px; margin: 0; overflow-wrap: anywhere; }
 .bar { position: relative; height: 10px; margin: 12px 0 6px; border-radius: 99px; background: var(--track); overflow: hidden; }
 .fill { height: 100%; width: 0; border-radius: 99px; background: var(--accent); transition: width .5s; }
 .full .fill { background: var(--good); }
+.time { height: 4px; } .time .fill { background: var(--soft); }
+.high .fill { background: var(--bad); }
 .tick { position: absolute; top: 0; bottom: 0; width: 2px; background: var(--ink); opacity: .55; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 2px 14px; margin: 12px 0 0; font-size: 13px; }
 dt { color: var(--soft); } dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
@@ -87,7 +89,7 @@ footer { margin-top: 28px; }
     <div class="card"><div class="soft">Refused</div><div class="big number" id="refused"></div>
       <div class="soft" id="refused-share"></div></div>
     <div class="card"><div class="soft">Spool</div><div class="big number" id="spool"></div>
-      <div class="soft">on disk until their rounds are released</div></div>
+      <div class="soft number" id="spool-note"></div></div>
     <div class="card"><div class="soft">Memory</div><div class="big number" id="memory"></div>
       <div class="bar" id="memory-bar"><div class="fill"></div></div>
       <div class="soft" id="memory-note"></div></div>
@@ -110,6 +112,7 @@ const whole = (n) => Math.round(Number(n) || 0).toLocaleString("en");
 const clamp = (x) => Math.min(1, Math.max(0, x || 0));
 const samples = [];
 let lastGood = 0;
+const rateText = (r) => r < 10 ? r.toFixed(1) : whole(r);
 
 function bytes(n) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -157,17 +160,34 @@ function taskCard(task) {
     progress.append(tick);
   }
   card.append(progress, make("div", "number", whole(cohort) + " of " + whole(target) + " updates"));
+  const left = Number(task.deadline_s) || 0, age = Number(task.age_s) || 0;
+  if (left > 0) {
+    const time = bar(age / (age + left) * 0.999, "time of the round of " + task.name);
+    time.classList.add("time");
+    card.append(time, make("div", "soft number", duration(age) + " old, closes in " + duration(left)));
+  } else {
+    card.append(make("div", "soft number", duration(age) + " old, no deadline"));
+  }
   const facts = make("dl", "number");
   const fact = (name, value) => facts.append(make("dt", "", name), make("dd", "", value));
   fact("Minimum cohort", whole(task.minimum));
-  fact("Deadline", task.deadline_s > 0 ? "in " + duration(task.deadline_s) : "none");
   fact("Model version", whole(task.model_version));
   fact("Rounds released", whole(task.rounds_done));
+  const privacy = task.privacy;
+  if (!privacy) fact("Privacy", "no statement");
   card.append(facts);
+  if (privacy) {
+    const spent = Number(privacy.epsilon_spent) || 0, limit = Number(privacy.epsilon_limit) || 0;
+    const budget = bar(limit ? spent / limit : 0, "privacy budget of " + task.name);
+    if (limit && spent / limit > 0.8) budget.classList.add("high");
+    budget.classList.remove("full");
+    card.append(budget, make("div", "number", "epsilon " + spent.toFixed(2) + " of " + limit.toFixed(2)
+      + " spent, delta " + Number(privacy.delta).toExponential(0)));
+  }
   return card;
 }
-function drawRate(accepted) {
-  samples.push({ at: performance.now(), accepted });
+function drawRate(accepted, received) {
+  samples.push({ at: performance.now(), accepted, received });
   if (samples.length > POINTS + 1) samples.shift();
   const rates = [];
   for (let i = 1; i < samples.length; i += 1) {
@@ -176,7 +196,9 @@ function drawRate(accepted) {
   }
   if (rates.length === 0) { byId("rate").textContent = "measuring the rate"; return; }
   const top = Math.max(1e-9, ...rates), now = rates[rates.length - 1];
-  byId("rate").textContent = (now < 10 ? now.toFixed(1) : whole(now)) + " a second";
+  const last = samples[samples.length - 1], before = samples[samples.length - 2];
+  const flow = Math.max(0, (last.received - before.received) * 1000 / (last.at - before.at));
+  byId("rate").textContent = rateText(now) + " a second, " + bytes(flow) + "/s";
   byId("spark").setAttribute("points", rates
     .map((r, i) => (POINTS - rates.length + i) + "," + (19 - 18 * r / top).toFixed(2)).join(" "));
 }
@@ -204,24 +226,32 @@ function drawRefusals(refused, accepted) {
 }
 function draw(status) {
   const ready = byId("ready");
-  ready.textContent = status.ready ? "ready" : "not ready";
+  ready.textContent = status.ready ? "ready"
+    : "not ready" + (status.causes && status.causes.length ? ": " + status.causes.join(", ") : "");
   ready.className = "pill " + (status.ready ? "good" : "bad");
-  byId("build").textContent = "version " + status.version + ", backend " + status.backend;
+  byId("build").textContent = "version " + status.version + ", backend " + status.backend
+    + ", " + whole(status.connections) + " connections";
   const accepted = Number(status.updates_accepted) || 0;
   byId("accepted").textContent = whole(accepted);
-  drawRate(accepted);
+  drawRate(accepted, Number(status.bytes_received) || 0);
   drawRefusals(status.refused, accepted);
   byId("spool").textContent = bytes(status.spool_bytes);
+  byId("spool-note").textContent = bytes(status.spool_free_bytes) + " free; files stay until their rounds are released";
   const memory = status.memory || {};
   byId("memory").textContent = bytes(memory.resident);
   byId("memory-bar").hidden = !memory.budget;
   byId("memory-bar").firstElementChild.style.width = (100 * clamp(memory.resident / memory.budget)).toFixed(1) + "%";
   byId("memory-note").textContent = memory.budget ? "resident, of a budget of " + bytes(memory.budget) : "resident";
+  const slab = status.slab || {};
+  if (slab.bytes) byId("memory-note").textContent += "; slots " + bytes(slab.used) + " of " + bytes(slab.bytes);
   const tasks = status.tasks || [];
   byId("tasks").replaceChildren(...tasks.map(taskCard));
   if (tasks.length === 0)
     byId("tasks").append(make("div", "card soft", "No task yet. Make one with: muster task create FILE"));
   byId("main").hidden = false;
+  /* For the test of this page: how much wider than the screen it is. */
+  const root = document.documentElement;
+  root.dataset.overflow = String(Math.max(0, root.scrollWidth - root.clientWidth));
 }
 async function refresh() {
   const notice = byId("notice");

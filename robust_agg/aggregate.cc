@@ -1,6 +1,7 @@
 #include "robust_agg/aggregate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/check.h"
@@ -261,6 +262,8 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
   const auto& steps = plan.request.pre_steps;
   outcome.f = fault_bound(steps, rule).of(rows.n());
   outcome.invalid = rows.invalid();
+  if (sketched != nullptr || !plan.request.pre_steps.empty() || reads_norms(rule))
+    for (const double squared : rows.squared_norms()) outcome.norms.add(std::sqrt(squared), false);
   const std::uint32_t needed = minimum_cohort(steps, rule, rows.n());
   if (outcome.n < needed)
     return Status(Code::kInvalid, "cohort_too_small",

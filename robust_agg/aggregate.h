@@ -12,6 +12,15 @@
 
 namespace muster::robust {
 
+/// Norms of valid updates, where the rule looked at them: for people, no result depends on it.
+struct NormCounts {
+  std::vector<std::uint64_t> buckets;  ///< of BucketScale::kNorm; empty: the rule saw no norms
+  double sum = 0;
+  std::uint32_t clipped = 0;  ///< made shorter by the rule
+  void add(double norm, bool was_clipped);
+  void add(const NormCounts& other);
+};
+
 /// The aggregate before the server step: coordinate k is sum[k] * 2^-grid_bits / divisor, with the
 /// sums that restore() made where plan.restores.
 struct Outcome {
@@ -22,6 +31,7 @@ struct Outcome {
   std::vector<std::uint32_t>
       selected;        ///< rules that choose rows: those used, by cohort position, ascending
   std::string chosen;  ///< what the planner and rule did, for the round's record
+  NormCounts norms;
 };
 
 /// Folds complete updates while others still arrive, for plans that are streaming. Integer sums and
@@ -63,6 +73,7 @@ class RowFold {
   std::int64_t total_weight_ = 0;
   std::uint32_t n_ = 0;
   std::uint32_t invalid_ = 0;
+  NormCounts norms_;
   // Of the call under way; kept for their memory.
   std::vector<kernels::Codes> taken_;  ///< the chunks as the rules take them
   std::vector<std::vector<const std::byte*>> decoded_addresses_;

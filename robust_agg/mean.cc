@@ -117,6 +117,7 @@ std::span<const RowFold::Added> RowFold::add(std::span<const kernels::Codes> chu
       continue;
     }
     factors_[rows_.size()] = row_factor(plan_.request.rule, added.norm);
+    if (norms) norms_.add(added.norm, factors_[rows_.size()] < 1);
     rows_.push_back(i);
     counted_.push_back(counted_weight(plan_, weights[i]));
     total_weight_ += counted_.back();
@@ -149,6 +150,7 @@ Result<Outcome> RowFold::finish() && {
   Outcome outcome;
   outcome.n = n_;
   outcome.invalid = invalid_;
+  outcome.norms = std::move(norms_);
   if (plan_.counting)
     MUSTER_TRY(keep_counted(outcome));
   else
@@ -186,6 +188,7 @@ Status fold_rows(const Execution& run, Outcome& outcome) {
   std::int64_t total_weight = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
     factors[i] = row_factor(run.plan.request.rule, std::sqrt(run.rows.squared_norms()[i]));
+    if (factors[i] < 1) ++outcome.norms.clipped;
     weights[i] = counted_weight(run.plan, run.rows.weight(i));
     total_weight += weights[i];
   }

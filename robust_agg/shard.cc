@@ -205,6 +205,7 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
                   kernels::Stream::kCompute);
     outcome.n += result.n;
     outcome.invalid += result.invalid;
+    outcome.norms.add(result.norms);
     // All at once: a list that doubles would be twice as long for a while.
     if (shard == 0) outcome.selected.reserve((result.selected.size() + 1) * shards.count);
     for (const std::uint32_t position : result.selected)

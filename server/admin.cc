@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "wire/reason.h"
 
 namespace muster::server {
@@ -318,22 +319,48 @@ Json resident_bytes() {
 
 }  // namespace
 
-Admin::Admin(Engine& engine, const Stats& stats, NodeFacts facts, monitoring::ReadyCheck ready)
-    : engine_(engine), stats_(stats), facts_(std::move(facts)), ready_(std::move(ready)) {}
+Admin::Admin(Engine& engine, const Stats& stats, Audit& audit, NodeFacts facts,
+             monitoring::ReadyCheck ready)
+    : engine_(engine),
+      stats_(stats),
+      audit_(audit),
+      facts_(std::move(facts)),
+      ready_(std::move(ready)) {}
 
 std::string Admin::status_json() {
+  const std::vector<std::string> causes = ready_();
   Json status = {{"version", MUSTER_VERSION},         {"backend", facts_.backend},
                  {"server_key", facts_.server_key},   {"endpoints", facts_.endpoints},
                  {"metrics", facts_.metrics_address}, {"data_dir", facts_.data_dir},
-                 {"ready", ready_().empty()},         {"refused", Json::object()}};
-  status["updates_accepted"] =
-      static_cast<std::uint64_t>(stats_.total("muster_updates_accepted_total"));
-  status["spool_bytes"] = stats_.total("muster_spool_bytes");
+                 {"ready", causes.empty()},           {"causes", causes},
+                 {"refused", Json::object()},         {"wall_ms", SystemClock().wall_ms()}};
+  const auto total = [&](const char* name) {
+    return static_cast<std::uint64_t>(stats_.total(name));
+  };
+  status["updates_accepted"] = total("muster_updates_accepted_total");
+  status["bytes_received"] = total("muster_ingest_bytes_total");
+  status["connections"] = total("muster_connections");
+  status["spool_bytes"] = total("muster_spool_bytes");
+  status["spool_free_bytes"] = total("muster_spool_free_bytes");
+  status["slab"] = {{"bytes", total("muster_slab_bytes")},
+                    {"used", total("muster_inflight_bytes")}};
+  std::map<std::string, Json> privacy;
   for (const MetricFamily& family : stats_.families()) {
-    if (family.metric->name != "muster_updates_rejected_total") continue;
-    for (const auto& [labels, series] : family.series)
-      if (const double count = family.value(series); count > 0)
-        status["refused"][labels.front().second] = static_cast<std::uint64_t>(count);
+    const std::string_view name = family.metric->name;
+    for (const auto& [labels, series] : family.series) {
+      if (name == "muster_updates_rejected_total") {
+        if (const double count = family.value(series); count > 0)
+          status["refused"][labels.front().second] = static_cast<std::uint64_t>(count);
+      } else if (name == "muster_privacy_epsilon_spent") {
+        privacy[labels.front().second]["epsilon_spent"] = family.value(series);
+      } else if (name == "muster_privacy_epsilon_limit") {
+        privacy[labels.front().second]["epsilon_limit"] = family.value(series);
+      } else if (name == "muster_privacy_delta") {
+        privacy[labels.front().second]["delta"] = family.value(series);
+      } else if (name == "muster_round_age_seconds") {
+        status["age_s"][labels.front().second] = family.value(series);
+      }
+    }
   }
   Json tasks = Json::array();
   std::size_t budget = 0;
@@ -341,6 +368,12 @@ std::string Admin::status_json() {
     for (const auto& [id, task] : engine.tasks()) tasks.push_back(to_json(task->status()));
     budget = engine.budget().total_bytes;
   });
+  for (Json& task : tasks) {
+    const auto found = privacy.find(task["name"].get<std::string>());
+    if (found != privacy.end()) task["privacy"] = found->second;
+    task["age_s"] = status.contains("age_s") ? status["age_s"].value(task["name"], 0.0) : 0.0;
+  }
+  status.erase("age_s");
   status["tasks"] = tasks;
   status["memory"] = {{"budget", budget}, {"resident", resident_bytes()}};
   return status.dump();
@@ -356,6 +389,16 @@ HttpResponse Admin::handle(const HttpRequest& request) {
     return answer(Status(Code::kForbidden, "not_permitted",
                          "only root and the user musterd runs as may change things"));
   if (path.size() == 1 && path[0] == "status") return {200, "application/json", status_json()};
+  if (request.method == "GET" && path.size() == 1 && path[0] == "logs")
+    return answer(Json{{"lines", recent_log_lines()}});
+  if (request.method == "GET" && path.size() == 1 && path[0] == "config")
+    return answer(Json{{"values", facts_.config}});
+  if (request.method == "POST") {
+    // What cannot be written down is not done.
+    const Status written = audit_.write(AuditKind::kOperator, "request",
+                                        {{"call", request.path}, {"uid", *request.peer_uid}});
+    if (!written.ok()) return answer(written);
+  }
   Result<Json> result = Status(Code::kUnavailable, "stopping", "the server is stopping");
   engine_.call([&](Engine& engine) { result = dispatch(engine, path, request, facts_.data_dir); });
   return answer(result);

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "monitoring/exporter.h"
 #include "monitoring/http.h"
+#include "server/audit.h"
 #include "server/engine.h"
 
 namespace muster::server {
@@ -18,12 +20,14 @@ struct NodeFacts {
   std::vector<std::string> endpoints;
   std::string metrics_address;
   std::string data_dir;  ///< absolute
+  std::map<std::string, std::string> config;
 };
 
 class Admin {
  public:
   /// All outlive it. handle() is called from HTTP threads; what touches tasks runs on the engine.
-  Admin(Engine& engine, const Stats& stats, NodeFacts facts, monitoring::ReadyCheck ready);
+  Admin(Engine& engine, const Stats& stats, Audit& audit, NodeFacts facts,
+        monitoring::ReadyCheck ready);
 
   /// Callers other than this user and root may only read.
   monitoring::HttpResponse handle(const monitoring::HttpRequest& request);
@@ -33,6 +37,7 @@ class Admin {
  private:
   Engine& engine_;
   const Stats& stats_;
+  Audit& audit_;
   NodeFacts facts_;
   monitoring::ReadyCheck ready_;
 };

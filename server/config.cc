@@ -108,6 +108,7 @@ Config read_config(Document& document) {
   if (top.text("data_dir", config.data_dir) && config.data_dir.empty())
     top.problem("data_dir", "is empty");
   top.duration("drain_grace", config.drain_grace, 0, 3600 * kSecond);
+  top.integer("crash_limit", config.crash_limit, 0, 100);
   read_ingest(document, top.table("ingest"), config.ingest);
   read_spool(document, top.table("spool"), config.spool);
   read_secrets(document, top.table("secrets"), config.secrets);

@@ -104,6 +104,7 @@ struct Config {
     std::string format = "auto";  ///< "auto", "json", "text"
   } log;
   Nanoseconds drain_grace = 20 * kSecond;
+  std::uint32_t crash_limit = 5;  ///< starts in 10 minutes that may end badly; 0: any number
   std::vector<TaskConfig> tasks;
 };
 

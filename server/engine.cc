@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t kBatch = 512;
 constexpr std::size_t kRequests = 64;
+/// Keys of one request that the audit stream names one by one; for all of them it has a hash.
+constexpr std::size_t kAuditedKeys = 1000, kKeyNameDigits = 16;
 // Code, libraries, SQLite's cache, thread stacks, allocator slack; measured on an idle server,
 // rounded up.
 constexpr std::size_t kProcessBytes = std::size_t{48} << 20;
@@ -57,6 +59,9 @@ Engine::Engine(TaskParts parts, BoundedQueue<ingest::Arrival>& arrivals, ingest:
       arrivals_(arrivals),
       keys_(keys),
       config_(config),
+      queue_length_(parts.stats.gauge("muster_arrival_queue_length")),
+      tasks_gauge_(parts.stats.gauge("muster_tasks")),
+      budget_gauge_(parts.stats.gauge("muster_memory_budget_bytes")),
       requests_(kRequests) {
   batch_.reserve(kBatch);
   parts_.ledgers = &ledgers_;
@@ -85,6 +90,7 @@ Status Engine::start(RecoveredRounds recovered) {
     if (find(config.name) != nullptr) continue;
     MUSTER_ASSIGN([[maybe_unused]] Task* const task, create_task(config));
   }
+  show_budget();
   // Rounds that ended, but whose records had not been let go of when the process did.
   for (const auto& [round, records] : recovered)
     parts_.ingest.release_round(round.first, round.second);
@@ -98,6 +104,7 @@ Status Engine::add_task(TaskRow row, TaskConfig config, std::vector<RecoveredRec
   if (!task.ok()) return std::move(task).status().with_context("task " + name);
   Task& added = **task;
   tasks_[id] = std::move(*task);
+  show_budget();
   MUSTER_TRY(added.resume(std::move(records)).with_context("task " + name));
   log_info("task_ready", added.plan().describe(), {{"task", name}});
   return {};
@@ -131,21 +138,44 @@ Status Engine::enroll(const std::vector<KeyRow>& keys) {
   if (keys_.size() + keys.size() > limits::kMaxKeys)
     return Status(Code::kExhausted, "too_many_keys",
                   fmt::format("a node knows at most {} keys", limits::kMaxKeys));
+  std::vector<ingest::PublicKey> enrolled;
+  for (const KeyRow& row : keys) enrolled.push_back(row.key);
+  MUSTER_TRY(audit_keys("enrolled", enrolled));
   MUSTER_TRY(parts_.control.enroll(keys));
   for (const KeyRow& row : keys) keys_.enroll(row.key, row.role);
   return {};
 }
 
+/// Before the change: what cannot be written down is not done.
+Status Engine::audit_keys(std::string_view action, std::span<const ingest::PublicKey> keys) {
+  if (parts_.audit == nullptr) return {};
+  std::string names;
+  for (const auto& key : keys.first(std::min(keys.size(), kAuditedKeys)))
+    names += fmt::format("{}{}", names.empty() ? "" : " ",
+                         ingest::hex(ingest::sha256(object_bytes(key))).substr(0, kKeyNameDigits));
+  return parts_.audit->write(AuditKind::kKey, action,
+                             {{"count", keys.size()},
+                              {"key_sha256", names},
+                              {"all_sha256", ingest::hex(ingest::sha256(std::as_bytes(keys)))}});
+}
+
 Status Engine::revoke(const ingest::PublicKey& key) {
+  MUSTER_TRY(audit_keys("revoked", {&key, 1}));
   MUSTER_TRY(parts_.control.revoke(key));
   keys_.revoke(key);
   parts_.ingest.disconnect(key);
   return {};
 }
 
+void Engine::show_budget() {
+  tasks_gauge_.set(static_cast<double>(tasks_.size()));
+  budget_gauge_.set(static_cast<double>(budget().total_bytes));
+}
+
 Status Engine::turn(Nanoseconds wait) {
   batch_.clear();
   arrivals_.pop_many(batch_, kBatch, wait);
+  queue_length_.set(static_cast<double>(arrivals_.size()));
   for (const ingest::Arrival& arrival : batch_) {
     const auto found = tasks_.find(arrival.header.task);
     if (found == tasks_.end())

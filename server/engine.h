@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,8 @@ class Engine {
 
  private:
   struct Request;
+  void show_budget();
+  Status audit_keys(std::string_view action, std::span<const ingest::PublicKey> keys);
   Status add_task(TaskRow row, TaskConfig config, std::vector<RecoveredRecord> records);
 
   PrivateLedgers ledgers_;
@@ -72,6 +75,9 @@ class Engine {
   const Config& config_;
   std::map<TaskId, std::unique_ptr<Task>> tasks_;
   std::vector<ingest::Arrival> batch_;
+  Gauge& queue_length_;
+  Gauge& tasks_gauge_;
+  Gauge& budget_gauge_;
   BoundedQueue<std::shared_ptr<Request>> requests_;
 };
 

@@ -3,12 +3,16 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
+#include "monitoring/notify.h"
 #include "server/admin.h"
 #include "server/config.h"
+#include "server/crash_guard.h"
 #include "server/engine.h"
+#include "server/metered_backend.h"
 
 namespace muster::server {
 
@@ -16,12 +20,20 @@ namespace muster::server {
 class Node {
  public:
   /// Opens the data directory ("already_locked" if a server runs there), recovers, binds, resumes.
-  static Result<std::unique_ptr<Node>> start(const Config& config);
+  /// `stopping`, which may turn true at any time (a signal's flag), makes run() drain and return,
+  /// as stop() does; it outlives the node.
+  static Result<std::unique_ptr<Node>> start(const Config& config,
+                                             const std::atomic<bool>* stopping = nullptr);
   ~Node();
 
   /// Works until stop() or a fault. OK after an orderly drain: everything admitted is committed,
   /// receipts are sent, open rounds wait on disk for the next start.
   Status run();
+  /// Takes the reloadable keys of `fresh`, all of them, and logs which other keys differ and need a
+  /// restart. From any thread.
+  void reload(const Config& fresh);
+  /// A signal asked for a reload, but the file cannot be read: says so, changes nothing.
+  void reload_refused(const Status& why);
   /// Asks run() to drain and return. Async-signal-safe.
   void stop() { stopping_.store(true); }
 
@@ -31,10 +43,15 @@ class Node {
   const ingest::RecoveryReport& recovery() const { return recovery_; }
 
  private:
-  explicit Node(const Config& config);
+  Node(const Config& config, const std::atomic<bool>* stopping);
   Status open();
   Status open_ingest(RecoveredRounds& recovered);
-  Status open_http();
+  Status open_public_http();
+  Status open_admin();
+  void announce();
+  bool is_stopping() const { return stopping_ || (stop_flag_ != nullptr && *stop_flag_); }
+  void on_alive();
+  void refresh_gauges();
   std::vector<std::string> unready() const;
   /// Which tasks carry a privacy statement.
   std::string privacy_line() const;
@@ -46,13 +63,20 @@ class Node {
   Stats stats_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> faulted_{false};
+  std::atomic<bool> starting_{true};
+  const std::atomic<bool>* const stop_flag_;
+  monitoring::Notifier notifier_ = monitoring::Notifier::from_environment();
+  std::atomic<int> alive_{0};
   std::unique_ptr<File> lock_;
+  std::optional<CrashGuard> crash_guard_;
+  std::unique_ptr<Audit> audit_;
   std::unique_ptr<ControlStore> control_;
   std::optional<privacy::MasterKeys> masters_;
   ingest::RoundKeys round_keys_;
   std::unique_ptr<ModelStore> models_;
   std::unique_ptr<kernels::Backend> backend_;
   std::string gpu_unready_;  ///< a cause of unready(); empty if there is none
+  std::unique_ptr<MeteredBackend> metered_;
   kernels::Buffer slab_;
   std::unique_ptr<ingest::SlotPool> slots_;
   std::unique_ptr<ingest::Spool> spool_;
@@ -63,6 +87,10 @@ class Node {
   std::unique_ptr<Engine> engine_;
   NodeFacts facts_;
   std::function<void()> refresh_process_stats_;
+  // HTTP answers from the first moment of the start on; what it shows comes later.
+  std::atomic<ingest::Service*> serving_{nullptr};
+  std::atomic<Admin*> answering_{nullptr};
+  std::atomic<std::int64_t> pinned_bytes_{0};
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<monitoring::HttpServer> admin_http_;
   std::unique_ptr<monitoring::HttpServer> public_http_;

@@ -62,8 +62,9 @@ Result<std::unique_ptr<Task>> Task::create(TaskParts parts, TaskRow row, TaskCon
                     parts.slots.slot_bytes() - ingest::kRecordHeaderBytes));
   task->terms_ = task_terms(wish);
   task->terms_hash_ = ingest::sha256(as_bytes(task->terms_));
-  task->metrics_ = std::make_shared<Metrics>(
-      parts.stats, wish.name, task->plan_.request.minimum_cohort, task->private_plan_.has_value());
+  task->metrics_ =
+      std::make_shared<TaskMetrics>(parts.stats, wish, robust::rule_name(task->plan_.request.rule),
+                                    task->private_plan_.has_value());
   if (task->private_plan_ && task->row_.id != 0) {
     MUSTER_ASSIGN(task->privacy_, PrivateTask::create(task->private_parts(), task->row_.id,
                                                       wish.name, *task->private_plan_));
@@ -232,6 +233,25 @@ std::size_t Task::host_bytes() const {
 std::string_view Task::state_name() const {
   if (round_) return phase_name(round_->phase());
   return stopped_.ok() ? "finished" : "stopped";
+}
+
+std::string Task::trace_id() const {
+  const auto hash = ingest::keyed_hash(round_row_.secret, as_bytes("trace id"));
+  return ingest::hex(object_bytes(hash));
+}
+
+Status Task::audit(AuditKind kind, std::string_view action, std::string_view reason) {
+  if (parts_.audit == nullptr) return {};
+  // How many came to a round may be part of what its privacy statement hides.
+  const std::uint64_t cohort = shows_cohort() ? round_row_.sealed.size() : 0;
+  return parts_.audit->write(kind, action,
+                             {{"task", row_.name},
+                              {"round", round_row_.round},
+                              {"cohort", cohort},
+                              {"model_version", version_},
+                              {"model_sha256", ingest::hex(round_row_.model_hash)},
+                              {"reason", reason},
+                              {"trace_id", trace_id()}});
 }
 
 void Task::show_state() {

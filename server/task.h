@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/stats.h"
 #include "ingest/service.h"
+#include "server/audit.h"
 #include "server/cohort.h"
 #include "server/config.h"
 #include "server/control_store.h"
@@ -36,6 +37,7 @@ struct TaskParts {
   bool encrypt_all = true;
   std::string data_dir = {};
   PrivateLedgers* ledgers = nullptr;  ///< the engine's
+  Audit* audit = nullptr;             ///< null: nothing is audited (simulations)
 };
 
 /// A durable record found at start.
@@ -58,6 +60,8 @@ struct TaskStatus {
   std::optional<PrivacyStatus> privacy;
   bool shows_cohort = true;  ///< false: who came is not public
 };
+
+struct TaskMetrics;
 
 /// One thread (the engine). Any Status these return is fatal for the node: the disk or the control
 /// store failed, or a promise was broken. What is durable stays so, and the next start resumes.
@@ -93,7 +97,6 @@ class Task {
   std::size_t host_bytes() const;
 
  private:
-  struct Metrics;
   struct Import {
     Layout layout;
     robust::ModelState state;
@@ -137,6 +140,9 @@ class Task {
   RoundPolicy policy() const;
   void show_state();
   std::string_view state_name() const;
+  /// The same for all lines about the open round, over restarts: for logs.
+  std::string trace_id() const;
+  Status audit(AuditKind kind, std::string_view action, std::string_view reason = {});
 
   TaskParts parts_;
   TaskRow row_;
@@ -161,7 +167,7 @@ class Task {
   std::optional<Round> round_;
   std::unique_ptr<CohortBuilder> cohort_;
   Nanoseconds opened_ = 0;
-  std::shared_ptr<Metrics> metrics_;
+  std::shared_ptr<TaskMetrics> metrics_;
 };
 
 }  // namespace muster::server

@@ -55,6 +55,7 @@ Status Task::aggregate_private() {
         round_->on(RoundEvent::kCannotAggregate, parts_.clock.now());
     return abandon(noise.status());
   }
+  MUSTER_TRY(audit(AuditKind::kPrivacy, "charged"));
   auto aggregated =
       cohort_->aggregate_private(round_row_.sealed, codec_seed(), state_.aggregate, *noise);
   Status failure = aggregated.status();

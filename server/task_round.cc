@@ -128,6 +128,7 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
   log_info("round_opened", "round is open",
            {{"task", row_.name},
             {"round", round_row_.round},
+            {"trace_id", trace_id()},
             {"model_version", version_},
             {"target", config_.target_cohort},
             {"recovered_updates", shows_cohort() ? cohort_->complete() : 0}});
@@ -249,6 +250,7 @@ Status Task::seal() {
                                        round_row_.sealed_hash, round_row_.closed_ms, who));
   if (privacy_) privacy_->sealed(devices);
   round_row_.state = RoundState::kSealed;
+  MUSTER_TRY(audit(AuditKind::kRound, "closed"));
   metrics_->seal.observe(static_cast<double>(parts_.clock.now() - start) / kSecond);
   return carry_out(round_->on(RoundEvent::kSealed, parts_.clock.now()));
 }
@@ -280,7 +282,7 @@ Status Task::aggregate() {
   const robust::Outcome& outcome = aggregated->outcome;
   const double seconds = static_cast<double>(parts_.clock.now() - start) / kSecond;
   metrics_->aggregate.observe(seconds);
-  if (outcome.invalid > 0) metrics_->invalid->add(outcome.invalid);
+  metrics_->outcome(outcome);
   nlohmann::json record = {{"cohort", round_row_.sealed.size()},
                            {"n", outcome.n},
                            {"f", outcome.f},
@@ -333,10 +335,12 @@ Status Task::release() {
   version_ = version;
   ++rounds_done_;
   MUSTER_TRY(publish());
+  MUSTER_TRY(audit(AuditKind::kRelease, "released"));
   metrics_->release.observe(static_cast<double>(parts_.clock.now() - start) / kSecond);
   log_info("round_released", "round is released",
            {{"task", row_.name},
             {"round", round_row_.round},
+            {"trace_id", trace_id()},
             {"model_version", version_},
             {"cohort", shows_cohort() ? round_row_.sealed.size() : 0},
             {"model_sha256", ingest::hex(hash)}});
@@ -359,13 +363,17 @@ Status Task::shred() {
 
 Status Task::abandon(const Status& why) {
   log_warning("round_abandoned", why.message(),
-              {{"task", row_.name}, {"round", round_row_.round}, {"reason", why.reason()}});
+              {{"task", row_.name},
+               {"round", round_row_.round},
+               {"trace_id", trace_id()},
+               {"reason", why.reason()}});
+  MUSTER_TRY(audit(AuditKind::kRound, "abandoned", why.reason()));
   if (privacy_) MUSTER_TRY(privacy_->forget_keys());
   nlohmann::json record = {{"abandoned", why.reason()}, {"message", why.message()}};
   if (shows_cohort()) record["cohort"] = cohort_ ? cohort_->complete() : 0;
   MUSTER_TRY(parts_.control.abandon_round(row_.id, round_row_.round, record.dump()));
   round_->on(RoundEvent::kAbandoned, parts_.clock.now());
-  return finish_round("abandoned");
+  return finish_round(why.reason() == "aborted" ? "aborted" : "abandoned");
 }
 
 Status Task::finish_round(std::string_view outcome) {

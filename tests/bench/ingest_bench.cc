@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "ingest/service.h"
 #include "server/cohort.h"
+#include "server/metered_backend.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/process.h"
 #include "tests/bench/traffic.h"
@@ -184,6 +185,7 @@ Sample durable_ingest(const Load& load, bool fold, bool sealed = false) {
   service->open_round(std::move(round), {});
   service->serve();
 
+  server::MeteredBackend metered(*backend, stats);
   robust::Plan plan;
   std::unique_ptr<server::CohortBuilder> cohort;
   if (fold) {
@@ -193,9 +195,9 @@ Sample durable_ingest(const Load& load, bool fold, bool sealed = false) {
     request.chunk_coordinates = static_cast<std::uint32_t>(load.bytes);
     request.format = {Codec::kI8S, 8};
     request.max_updates = static_cast<std::uint32_t>(load.count + 16);
-    plan = robust::make_plan(request, *backend).value();
+    plan = robust::make_plan(request, metered).value();
     cohort = server::CohortBuilder::create(
-                 {*backend, *spool, slots, plan, {}, traffic_round(load.bytes, 1).scale_exponents})
+                 {metered, *spool, slots, plan, {}, traffic_round(load.bytes, 1).scale_exponents})
                  .value();
   }
   std::atomic<bool> done{false};
@@ -231,6 +233,14 @@ Sample durable_ingest(const Load& load, bool fold, bool sealed = false) {
   return sample;
 }
 
+/// The same with every counter and histogram of the server standing still.
+Sample uncounted_ingest(const Load& load, bool fold) {
+  stats_counting = false;
+  const Sample sample = durable_ingest(load, fold);
+  stats_counting = true;
+  return sample;
+}
+
 }  // namespace
 
 void add_ingest(std::vector<Pair>& pairs, const Options& options) {
@@ -258,6 +268,20 @@ void add_ingest(std::vector<Pair>& pairs, const Options& options) {
            [load] { return durable_ingest(load, false, true); },
            {{"not encrypted", [load] { return durable_ingest(load, false); }}}});
     }
+  }
+  // What the metrics cost: processor time, since the disk's part of the wall clock varies more.
+  for (const bool fold : {false, true}) {
+    const std::size_t bytes = fold ? 65'536 : 4096;
+    const std::size_t updates = options.smoke ? 64 : fold ? 16'000 : 192'000;
+    Load load{bytes, updates, false, options.self, options.folder};
+    pairs.push_back({"O6",
+                     fmt::format("{} {} KiB plain, counted", fold ? "ingest with mean," : "ingest",
+                                 bytes / 1024),
+                     "GB/s",
+                     1e9,
+                     false,
+                     [load, fold] { return durable_ingest(load, fold); },
+                     {{"counting off", [load, fold] { return uncounted_ingest(load, fold); }}}});
   }
   for (const std::size_t bytes : {std::size_t{65'536}, std::size_t{262'144}}) {
     Load load{bytes, options.smoke ? 64 : (std::size_t{512} << 20) / bytes, false, options.self,

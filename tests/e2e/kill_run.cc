@@ -118,7 +118,7 @@ std::string kill_model(const std::string& data, std::uint64_t version) {
 
 Enrolment write_kill_config(const std::string& file, const std::string& data, int port,
                             const std::string& task) {
-  std::ofstream(file) << "data_dir = \"" << data << "\"\n"
+  std::ofstream(file) << "data_dir = \"" << data << "\"\ncrash_limit = 0\n"
                       << "[ingest]\nlisten = [\"tcp://127.0.0.1:" << port
                       << "\"]\nslab = \"16MiB\"\n"
                       << "[spool]\nsegment = \"4MiB\"\nlow_water = \"1MiB\"\n"

@@ -14,7 +14,7 @@ constexpr Nanoseconds kPatience = 20 * kSecond;
 class CommitterTest : public ::testing::Test {
  protected:
   void start(const CommitOptions& options) {
-    committer = std::make_unique<Committer>(spool, slab.pool, arrivals, wake, options,
+    committer = std::make_unique<Committer>(spool, slab.pool, arrivals, wake, options, stats,
                                             [this](Status status) {
                                               ++faults;
                                               fault.set_value(std::move(status));
@@ -35,6 +35,7 @@ class CommitterTest : public ::testing::Test {
 
   Slab slab{64, 256};
   FakeSpool spool;
+  Stats stats;
   BoundedQueue<Arrival> arrivals{80};
   WakeUp wake;
   std::promise<Status> fault;

@@ -49,6 +49,7 @@ TEST(Config, TheExampleParses) {
   // What the example calls a default is one.
   EXPECT_EQ(config->data_dir, defaults.data_dir);
   EXPECT_EQ(config->drain_grace, defaults.drain_grace);
+  EXPECT_EQ(config->crash_limit, defaults.crash_limit);
   EXPECT_EQ(config->ingest.security, defaults.ingest.security);
   EXPECT_EQ(config->ingest.slab_bytes, defaults.ingest.slab_bytes);
   EXPECT_EQ(config->ingest.slot_bytes, defaults.ingest.slot_bytes);

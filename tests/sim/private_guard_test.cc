@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "server/admin.h"
+#include "server/audit.h"
 #include "server/private_ledgers.h"
 #include "tests/sim/private_fixture.h"
 
@@ -277,7 +278,12 @@ TEST(PrivateTerms, OfAnEarlierLedgerHeadAreRefused) {
 /// Everything a person or a scrape can see of the node.
 std::string observe(SimNode& node) {
   std::string all;
-  server::Admin admin(node.engine(), node.stats(), {}, [] { return std::vector<std::string>(); });
+  SimulatedStorage audit_storage(1);
+  const ManualClock audit_clock;
+  Stats audit_stats;
+  const auto audit = server::Audit::open(audit_storage, "audit.log", audit_clock, audit_stats);
+  server::Admin admin(node.engine(), node.stats(), **audit, {},
+                      [] { return std::vector<std::string>(); });
   const auto handler = monitoring::public_handler(
       node.stats(), [] { return std::vector<std::string>(); }, [&] { return admin.status_json(); });
   std::atomic<bool> done{false};

@@ -49,6 +49,8 @@ bool is_enumerator(Reason reason) {
     case Reason::kDuplicate:
     case Reason::kEquivocation:
     case Reason::kSecondUpdate:
+    case Reason::kParticipationsSpent:
+    case Reason::kParticipationTooSoon:
     case Reason::kSlabFull:
     case Reason::kDiskLow:
     case Reason::kCohortFull:
