@@ -50,18 +50,9 @@ void read_task(Document& document, Section& section, ScenarioTask& task) {
   section.integer("chunk_coordinates", task.chunk_coordinates, limits::kMinChunkCoordinates,
                   limits::kMaxChunkCoordinates);
   section.text("rule", task.rule);
-  robust::for_each_parameter(task.parameters,
-                             [&]<class T>(std::string_view key, std::optional<T>& target) {
-                               T value{};
-                               bool given = false;
-                               if constexpr (std::is_same_v<T, double>)
-                                 given = section.number(key, value);
-                               if constexpr (std::is_same_v<T, std::string>)
-                                 given = section.text(key, value);
-                               if constexpr (std::is_same_v<T, std::uint32_t>)
-                                 given = section.integer(key, value, 0, limits::kMaxUpdates);
-                               if (given) target = value;
-                             });
+  robust::for_each_parameter(task.parameters, [&](std::string_view key, auto& target) {
+    section.optional(key, target, limits::kMaxUpdates);
+  });
   const auto rule = robust::parse_rule(task.rule, task.parameters);
   if (!rule.ok()) section.problem("rule", std::string(rule.status().message()));
   if (task.parameters.shard_size)

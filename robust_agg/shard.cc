@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "robust_agg/buffer.h"
+#include "robust_agg/cohort_part.h"
 #include "robust_agg/execution.h"
 #include "robust_agg/rank_order.h"
 #include "robust_agg/text.h"
@@ -13,42 +14,8 @@
 namespace muster::robust {
 namespace {
 
-/// Some rows of a cohort as a cohort.
-class Part final : public Cohort {
- public:
-  Part(Cohort& whole, std::vector<std::uint32_t> rows, SketchKey key)
-      : whole_(whole), rows_(std::move(rows)), key_(key) {
-    for (const std::uint32_t row : rows_) {
-      weights_.push_back(whole.weights()[row]);
-      ranks_.push_back(whole.ranks()[row]);
-    }
-  }
-  std::uint32_t size() const override { return static_cast<std::uint32_t>(rows_.size()); }
-  std::span<const std::uint32_t> weights() const override { return weights_; }
-  std::span<const std::uint64_t> ranks() const override { return ranks_; }
-  Result<kernels::Codes> chunk(std::uint32_t index) override {
-    return whole_.chunk_of(index, rows_);
-  }
-  Result<kernels::Codes> chunk_of(std::uint32_t index,
-                                  std::span<const std::uint32_t> rows) override {
-    wanted_.clear();
-    for (const std::uint32_t row : rows) wanted_.push_back(rows_[row]);
-    return whole_.chunk_of(index, wanted_);
-  }
-  SketchKey sketch_key() const override { return key_; }
-  std::uint32_t row(std::uint32_t position) const { return rows_[position]; }
-
- private:
-  Cohort& whole_;
-  const std::vector<std::uint32_t> rows_;
-  const SketchKey key_;
-  std::vector<std::uint32_t> weights_;
-  std::vector<std::uint64_t> ranks_;
-  std::vector<std::uint32_t> wanted_;
-};
-
 /// Which sketches are those of a shard's rows.
-std::vector<std::uint32_t> sketches_of(const Part& part, const SketchedCohort* sketched) {
+std::vector<std::uint32_t> sketches_of(const CohortPart& part, const SketchedCohort* sketched) {
   std::vector<std::uint32_t> indices;
   for (std::uint32_t i = 0; sketched != nullptr && i < part.size(); ++i)
     indices.push_back(sketched->indices[part.row(i)]);
@@ -193,7 +160,7 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
   RankOrder order(cohort.ranks());
   const SketchKey key = uses_sketches(plan.request.rule) ? cohort.sketch_key() : SketchKey();
   for (std::uint32_t shard = 0; shard < shards.count; ++shard) {
-    Part part(cohort, shard_rows(order, shard, shards.count, cohort.size()), key);
+    CohortPart part(cohort, shard_rows(order, shard, shards.count, cohort.size()), key);
     if (shard > 0)
       backend.fill_zero(part_sum.data(), d * sizeof(std::int64_t), kernels::Stream::kCompute);
     const std::vector<std::uint32_t> indices = sketches_of(part, sketched);

@@ -6,9 +6,12 @@
 
 #include <concepts>
 #include <initializer_list>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -78,6 +81,19 @@ class Section {
     if (!whole(key, value, minimum, maximum)) return false;
     target = static_cast<T>(value);
     return true;
+  }
+  /// What may be left out: text, a number, or an integer up to `maximum`. Untouched where absent.
+  template <class T>
+  void optional(std::string_view key, std::optional<T>& target, std::int64_t maximum) {
+    T value{};
+    bool given = false;
+    if constexpr (std::is_same_v<T, double>)
+      given = number(key, value);
+    else if constexpr (std::is_same_v<T, std::string>)
+      given = text(key, value);
+    else
+      given = integer(key, value, 0, maximum);
+    if (given) target = std::move(value);
   }
   /// Tables: [key] and [[key]]. An absent table is an empty one.
   const toml::table& table(std::string_view key);

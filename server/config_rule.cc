@@ -53,18 +53,9 @@ void read_rule(Section& section, TaskConfig& task) {
   section.texts("pre_steps", task.pre_steps);
   section.choice("invalid_updates", task.invalid_updates, {"reject", "zero"});
   section.text("trusted_device", task.trusted_device);
-  robust::for_each_parameter(task.rule_parameters,
-                             [&]<class T>(std::string_view key, std::optional<T>& target) {
-                               T value{};
-                               bool given = false;
-                               if constexpr (std::is_same_v<T, double>)
-                                 given = section.number(key, value);
-                               if constexpr (std::is_same_v<T, std::string>)
-                                 given = section.text(key, value);
-                               if constexpr (std::is_same_v<T, std::uint32_t>)
-                                 given = section.integer(key, value, 0, limits::kMaxUpdates);
-                               if (given) target = value;
-                             });
+  robust::for_each_parameter(task.rule_parameters, [&](std::string_view key, auto& target) {
+    section.optional(key, target, limits::kMaxUpdates);
+  });
 }
 
 Result<RuleChoice> choose_rule(const TaskConfig& task) {

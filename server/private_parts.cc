@@ -7,6 +7,7 @@
 
 #include "privacy/apply.h"
 #include "privacy/keys.h"
+#include "robust_agg/cohort_part.h"
 #include "server/wiped_buffer.h"
 
 namespace muster::server {
@@ -42,37 +43,6 @@ class FloatRows final : public robust::Cohort {
   std::vector<const std::byte*> addresses_;
 };
 
-/// Some rows of a cohort.
-class Shard final : public robust::Cohort {
- public:
-  Shard(robust::Cohort& whole, std::vector<std::uint32_t> rows)
-      : whole_(whole), rows_(std::move(rows)) {
-    for (const std::uint32_t row : rows_) {
-      weights_.push_back(whole.weights()[row]);
-      ranks_.push_back(whole.ranks()[row]);
-    }
-  }
-  std::uint32_t size() const override { return static_cast<std::uint32_t>(rows_.size()); }
-  std::span<const std::uint32_t> weights() const override { return weights_; }
-  std::span<const std::uint64_t> ranks() const override { return ranks_; }
-  robust::SketchKey sketch_key() const override { return whole_.sketch_key(); }
-  Result<kernels::Codes> chunk(std::uint32_t index) override {
-    return whole_.chunk_of(index, rows_);
-  }
-  Result<kernels::Codes> chunk_of(std::uint32_t index,
-                                  std::span<const std::uint32_t> rows) override {
-    picked_.clear();
-    for (const std::uint32_t row : rows) picked_.push_back(rows_[row]);
-    return whole_.chunk_of(index, picked_);
-  }
-
- private:
-  robust::Cohort& whole_;
-  std::vector<std::uint32_t> rows_, picked_;
-  std::vector<std::uint32_t> weights_;
-  std::vector<std::uint64_t> ranks_;
-};
-
 /// Rows dealt out in the order of their keyed ranks, which know devices and the round's secret but
 /// no values: ascending within each part.
 std::vector<std::vector<std::uint32_t>> deal(const robust::Cohort& cohort, std::uint32_t parts) {
@@ -105,6 +75,18 @@ void to_floats(kernels::Backend& backend, const std::int64_t* sum, double scale,
 
 }  // namespace
 
+privacy::Rows rows_of(const PrivateClose& close, std::vector<const std::byte*>& addresses) {
+  privacy::Rows rows;
+  rows.n = close.cohort->size();
+  rows.dimension = close.plan.rule_dimension;
+  rows.chunk_coordinates = close.plan.rule_chunk;
+  rows.chunk = [&close, &addresses](std::uint32_t c) -> Result<kernels::Codes> {
+    MUSTER_ASSIGN(const kernels::Codes sent, close.cohort->chunk(c));
+    return robust::as_rules_take(close.plan, close.backend, sent, close.decoded, addresses);
+  };
+  return rows;
+}
+
 Result<double> close_buckets(PrivateClose& close) {
   const PrivateRound& round = close.round;
   const privacy::Mechanism& mechanism = round.mechanism;
@@ -113,14 +95,7 @@ Result<double> close_buckets(PrivateClose& close) {
   MUSTER_ASSIGN(const WipedBuffer means,
                 WipedBuffer::allocate(backend, round.plan.parts * pitch * sizeof(float)));
   std::vector<const std::byte*> addresses;
-  privacy::Rows rows;
-  rows.n = close.cohort->size();
-  rows.dimension = d;
-  rows.chunk_coordinates = close.plan.rule_chunk;
-  rows.chunk = [&](std::uint32_t c) -> Result<kernels::Codes> {
-    MUSTER_ASSIGN(const kernels::Codes sent, close.cohort->chunk(c));
-    return robust::as_rules_take(close.plan, backend, sent, close.decoded, addresses);
-  };
+  const privacy::Rows rows = rows_of(close, addresses);
   MUSTER_ASSIGN(const auto contributions,
                 clip_to_grid(backend, rows, close.plan.request.value_bound, mechanism.grid));
   const auto members = deal(*close.cohort, round.plan.parts);
@@ -153,7 +128,7 @@ Status close_shards(PrivateClose& close) {
   for (std::uint32_t g = 0; g < round.plan.parts; ++g) {
     if (members[g].empty()) continue;
     clear(backend, sum.as<std::int64_t>(), d);
-    Shard shard(*close.cohort, members[g]);
+    robust::CohortPart shard(*close.cohort, members[g], close.cohort->sketch_key());
     const auto outcome =
         robust::aggregate(inner, backend, shard, sum.as<std::int64_t>(), close.centre);
     if (!outcome.ok()) {

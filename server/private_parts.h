@@ -1,9 +1,14 @@
 // Private rounds whose rule runs on noised bucket means or in shards; private_sums.cc only.
 #pragma once
 
+#include <vector>
+
 #include "server/private_sums.h"
 
 namespace muster::server {
+
+/// The rows of a close as mechanisms take them; `addresses`, like `close`, outlives them.
+privacy::Rows rows_of(const PrivateClose& close, std::vector<const std::byte*>& addresses);
 
 /// Lemma L8: noises every bucket's sum and runs the rule on the means. What one unit of the sums in
 /// close.sum is worth, in model units.

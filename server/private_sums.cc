@@ -18,19 +18,6 @@ constexpr auto kStream = kernels::Stream::kCompute;
 
 void finish(kernels::Backend& backend) { backend.wait(backend.record(kStream)); }
 
-/// The rows of a close as mechanisms take them.
-privacy::Rows rows_of(const PrivateClose& close, std::vector<const std::byte*>& addresses) {
-  privacy::Rows rows;
-  rows.n = close.cohort->size();
-  rows.dimension = close.plan.rule_dimension;
-  rows.chunk_coordinates = close.plan.rule_chunk;
-  rows.chunk = [&close, &addresses](std::uint32_t c) -> Result<kernels::Codes> {
-    MUSTER_ASSIGN(const kernels::Codes sent, close.cohort->chunk(c));
-    return robust::as_rules_take(close.plan, close.backend, sent, close.decoded, addresses);
-  };
-  return rows;
-}
-
 /// Makes sums worth `worth` each in model units of those on the task's grid.
 double divisor_of(const robust::Plan& plan, double worth) {
   return std::ldexp(1.0, -plan.grid_bits) / worth;

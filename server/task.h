@@ -124,7 +124,7 @@ class Task {
   Status finish_round(std::string_view outcome);
   Status find_earlier();
   /// Of the open round: the task's terms, and in a private task what is the round's own.
-  Status set_terms();
+  void set_terms();
   Status plan_private(const RuleChoice& choice, robust::PlanRequest request);
   PrivateParts private_parts() const;
   /// No further round opens; says so once.

@@ -35,11 +35,10 @@ void Task::stop(const Status& why) {
   log_warning("task_stopped", why.message(), {{"task", row_.name}, {"reason", why.reason()}});
 }
 
-Status Task::set_terms() {
+void Task::set_terms() {
   std::string terms = terms_;
   if (privacy_) terms += privacy_->round_terms();
   terms_hash_ = ingest::sha256(as_bytes(terms));
-  return {};
 }
 
 /// Charge, then noise, then everything that may be read (design.md, law 3). Nothing of single

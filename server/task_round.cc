@@ -118,7 +118,7 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
   round_row_ = std::move(row);
   opened_ = parts_.clock.now();
   round_.emplace(policy());
-  MUSTER_TRY(set_terms());
+  set_terms();
   MUSTER_TRY(find_earlier());
   MUSTER_TRY(feed(records));
   std::vector<ingest::RecordHeader> headers;
