@@ -91,8 +91,15 @@ Result<SketchPattern> SketchPattern::create(kernels::Backend& backend, const Pla
   std::vector<std::uint64_t> signs(blocks);
   std::vector<std::uint32_t> places(blocks);
   constexpr std::uint64_t kPlaces = (kSketchCells - kernels::kSketchBlock) / 8 + 1;
+  // Few blocks drawn over one another would err by all they hold, far beyond any deviation. Where
+  // all have room side by side there is nothing to draw, and inner products err by rounding only.
+  const bool side_by_side = blocks * kernels::kSketchBlock <= kSketchCells;
   for (std::size_t b = 0; b < blocks; ++b) {
     signs[b] = keyed_word(key, 2 * b);
+    if (side_by_side) {
+      places[b] = static_cast<std::uint32_t>(b * kernels::kSketchBlock);
+      continue;
+    }
     // The high half of a product with 32 random bits: no place is likelier than another by 2^-23.
     const std::uint64_t random = keyed_word(key, 2 * b + 1) >> 32;
     places[b] = static_cast<std::uint32_t>((random * kPlaces >> 32) * 8);

@@ -4,9 +4,11 @@
 // Each block of 64 coordinates is added, with secret signs, to a secret place among the cells
 // (kernels::SketchJob). <sketch x, sketch y> has mean <x, y> and variance at most about
 // (|x|^2 |y|^2 + <x, y>^2) / 4096 over the secret: whoever does not know it cannot aim at it.
-// Places are multiples of 8 cells (whole cache lines): two rows with all their energy in the same
-// eighth of the lanes have up to eight times that variance with each other, which the margin of
-// Krum covers. Cells are then kept as I8B codes of 4 KiB; rounding adds some 3 % to the deviation.
+// Vectors of at most 4096 coordinates (64 whole blocks) lie side by side: their sketches err by
+// rounding only. Else places are multiples of 8 cells (whole cache lines): two rows with all their
+// energy in the same eighth of the lanes have up to eight times that variance with each other,
+// which the margin of Krum covers. Cells are then kept as I8B codes of 4 KiB; rounding adds some
+// 3 % to the deviation.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,8 @@ namespace muster::sim {
 namespace {
 
 constexpr std::uint32_t kDevices = 90, kChunks = 3, kSlots = 24;
-constexpr std::size_t kDimension = 700, kChunk = 256, kSlotBytes = 2048;
+// More coordinates than a sketch has cells: otherwise it would not err.
+constexpr std::size_t kDimension = 4200, kChunk = 2048, kSlotBytes = 16384;
 constexpr std::uint64_t kSeed = 7'041;
 
 /// Counts what is read back.
