@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "privacy/amounts.h"
+#include "privacy/correlated_noise.h"
 
 namespace muster::cli {
 namespace {
@@ -39,6 +40,7 @@ Result<privacy::Schedule> schedule_of(const PlanOptions& options) {
                                      options.separation};
   if (options.sampling == "check-in") plan.sampling = privacy::CheckIn{limit};
   if (options.sampling == "tree") plan.sampling = privacy::Tree{limit, 0};
+  if (options.sampling == "blt") plan.sampling = privacy::BltNoise{privacy::usual_blt(), limit};
   if (options.sampling == "poisson" || options.sampling == "fixed-size") {
     if (options.cohort == 0 || options.cohort > options.clients)
       return usage("sampling needs --cohort N, at most --clients");
@@ -55,6 +57,10 @@ Result<privacy::Schedule> schedule_of(const PlanOptions& options) {
 Result<double> counted(privacy::Schedule plan, std::uint64_t rounds, const PlanOptions& options,
                        int m) {
   plan.rounds = rounds;
+  if (const auto* blt = std::get_if<privacy::BltNoise>(&plan.sampling))
+    plan.noise_multiplier =
+        privacy::blt_multiplier(plan.noise_multiplier, std::ldexp(1 / plan.noise_multiplier, m),
+                                blt->blt, m, options.dimension, options.rounds);
   MUSTER_ASSIGN(const privacy::Amounts amounts, privacy::cost(plan, options.dimension, m));
   return privacy::epsilon(amounts, options.delta);
 }
@@ -166,8 +172,8 @@ void add_privacy(CLI::App& app, Session& session) {
   verb.add_option("--separation", options->separation, "Rounds from one to its next")
       ->option_text("B");
   verb.add_option("--dimension", options->dimension, "Coordinates of the model")->option_text("D");
-  verb.add_option("--sampling", options->sampling, "check-in, poisson, fixed-size, tree")
-      ->check(CLI::IsMember({"check-in", "poisson", "fixed-size", "tree"}))
+  verb.add_option("--sampling", options->sampling, "check-in, poisson, fixed-size, tree, blt")
+      ->check(CLI::IsMember({"check-in", "poisson", "fixed-size", "tree", "blt"}))
       ->option_text("S");
   verb.add_option("--adjacency", options->adjacency, "zero-out, add-remove, replace-one")
       ->check(CLI::IsMember({"zero-out", "add-remove", "replace-one"}))

@@ -103,13 +103,13 @@ void add_votes(kernels::Backend& backend, const std::int64_t* votes, std::int64_
 }
 
 void add_noise(kernels::Backend& backend, const Secret& key, std::uint32_t vector,
-               const NoiseGrid& grid, std::int64_t* sum, std::size_t dimension,
-               std::int64_t weight) {
+               const NoiseGrid& grid, std::int64_t* sum, std::size_t dimension, std::int64_t weight,
+               std::uint64_t first) {
   backend.add_noise({.key = key.words(),
                      .vector = vector,
                      .log2_sigma = grid.log2_sigma,
                      .weight = weight,
-                     .first = 0,
+                     .first = first,
                      .target = sum,
                      .d = dimension},
                     kStream);

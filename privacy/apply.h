@@ -37,9 +37,10 @@ Status add_bucket(kernels::Backend& backend, const Rows& rows, const Contributio
 void add_votes(kernels::Backend& backend, const std::int64_t* votes, std::int64_t units,
                std::int64_t* sum, std::size_t dimension);
 
-/// The release's noise: vector `vector` of `key`, `weight` times (trees take noise back).
+/// The release's noise: vector `vector` of `key` from coordinate `first` on, `weight` times (trees
+/// take noise back).
 void add_noise(kernels::Backend& backend, const Secret& key, std::uint32_t vector,
                const NoiseGrid& grid, std::int64_t* sum, std::size_t dimension,
-               std::int64_t weight = 1);
+               std::int64_t weight = 1, std::uint64_t first = 0);
 
 }  // namespace muster::privacy

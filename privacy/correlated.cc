@@ -22,6 +22,11 @@ std::uint64_t restarted_tree_sensitivity_squared(std::uint64_t epochs, std::uint
   return steps == 0 ? 0 : epochs * static_cast<std::uint64_t>(std::bit_width(steps));
 }
 
+const Blt& usual_blt() {
+  static const Blt blt{{0.9999528892, 0.9857068667}, {0.0122853238, 0.1878393665}};
+  return blt;
+}
+
 Status check(const Blt& blt) {
   const auto refuse = [](const char* what) {
     return Status(Code::kInvalid, "blt_invalid",

@@ -35,6 +35,8 @@ struct Blt {
   std::vector<double> theta;
   std::vector<double> omega;
 };
+/// What tasks use: two buffers, optimised for 1e5 rounds (algorithms 7.8).
+const Blt& usual_blt();
 /// theta distinct in (0, 1), omega > 0, as many of each: "blt_invalid" otherwise.
 Status check(const Blt& blt);
 std::vector<double> blt_coefficients(const Blt& blt, std::uint64_t rounds);

@@ -63,4 +63,9 @@ double blt_rounding_units(const Blt& blt, int log2_sigma, std::uint64_t dimensio
          std::sqrt(static_cast<double>(dimension) * static_cast<double>(rounds));
 }
 
+double blt_multiplier(double z, double units, const Blt& blt, int log2_sigma,
+                      std::uint64_t dimension, std::uint64_t rounds) {
+  return z * (units / (units + blt_rounding_units(blt, log2_sigma, dimension, rounds)));
+}
+
 }  // namespace muster::privacy

@@ -51,4 +51,8 @@ class BltFilter {
 double blt_rounding_units(const Blt& blt, int log2_sigma, std::uint64_t dimension,
                           std::uint64_t rounds);
 
+/// The noise multiplier z that is left of it when one device moves a sum by `units` steps.
+double blt_multiplier(double z, double units, const Blt& blt, int log2_sigma,
+                      std::uint64_t dimension, std::uint64_t rounds);
+
 }  // namespace muster::privacy

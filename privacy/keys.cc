@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kDigits = 2 * kSecretBytes;
 constexpr std::size_t kMaxFile = 256;
 constexpr std::string_view kPurpose = "muster noise key v1";
+constexpr std::string_view kMemoryPurpose = "muster noise memory v1";
 
 }  // namespace
 
@@ -57,6 +58,10 @@ Result<Secret> noise_key(const Secret& master, const NoiseContext& context) {
   put(object_bytes(context.round));
   put(context.sealed_digest);
   return derive(master, context.round_secret, info);
+}
+
+Result<Secret> memory_key(const Secret& noise_key) {
+  return derive(noise_key, {}, as_bytes(kMemoryPurpose));
 }
 
 }  // namespace muster::privacy

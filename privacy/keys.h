@@ -28,6 +28,9 @@ struct NoiseContext {
 /// Ready for kernels::NoiseJob::key by words().
 Result<Secret> noise_key(const Secret& master, const NoiseContext& context);
 
+/// Of the memory that correlated noise leaves (BLT): does not give the noise key away.
+Result<Secret> memory_key(const Secret& noise_key);
+
 /// Vectors of noise under one round's key (kernels::NoiseJob::vector). Each is drawn once.
 inline constexpr std::uint32_t kReleaseVector = 0;
 inline constexpr std::uint32_t kClipCountVector = 1;

@@ -21,9 +21,6 @@ constexpr double kLeastNoise = 0.0625;
 /// What is left of a target for the ledger's rounding and the discreteness of the noise.
 constexpr double kTargetMargin = 1e-4;
 
-/// Two buffers, optimised for 1e5 rounds (docs/privacy.md).
-const privacy::Blt kBlt = {{0.9999528892, 0.9857068667}, {0.0122853238, 0.1878393665}};
-
 std::string with_code(const Status& status) {
   return std::string(status.reason()) + ": " + std::string(status.message());
 }
@@ -185,8 +182,6 @@ void check_carried_out(Section& section, const TaskConfig& task, const PrivacyCo
     section.problem("mechanism",
                     "buffer_weights: late updates weigh less, which only the clipped mean's bound "
                     "covers; use clipped_mean");
-  if (privacy.sampling == "blt")
-    section.problem("sampling", "blt_not_kept: this version keeps no state of BLT noise; use tree");
   if (privacy.sampling != "tree" && privacy.sampling != "blt") return;
   if (placement != Placement::kCentral || privacy.adaptive_clip != "none")
     section.problem("sampling",
@@ -254,7 +249,7 @@ privacy::Budget PrivacyConfig::budget() const {
 privacy::Sampling PrivacyConfig::statement() const {
   const privacy::Participation limit{participations, separation};
   if (sampling == "tree") return privacy::Tree{limit, 0};
-  if (sampling == "blt") return privacy::BltNoise{kBlt, limit};
+  if (sampling == "blt") return privacy::BltNoise{privacy::usual_blt(), limit};
   return privacy::CheckIn{limit};
 }
 

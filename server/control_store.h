@@ -55,6 +55,7 @@ enum class KeyPurpose : std::uint8_t {
   kMasterCheck = 0,  ///< opens under the right master secret; task and round are 0
   kSpool = 1,        ///< of a round's records in the spool
   kNoise = 2,        ///< of a private round's noise
+  kNoiseMemory = 3,  ///< of what its noise leaves for later rounds (server/noise_memory.h)
 };
 /// A key under the node's master secret.
 struct WrappedKey {
@@ -160,8 +161,8 @@ class ControlStore {
   /// Adds or replaces.
   virtual Status set_private_round(const PrivateRoundRow& row) = 0;
   virtual Result<std::vector<ParticipantRow>> participants(TaskId task) = 0;
-  /// Destroys the noise keys of a task's rounds, but for those of `keep`.
-  virtual Status drop_noise_keys(TaskId task, const std::vector<RoundNumber>& keep) = 0;
+  /// Destroys a task's wrapped keys of one purpose, but for those of the rounds `keep`.
+  virtual Status drop_keys(TaskId task, KeyPurpose purpose, std::span<const RoundNumber> keep) = 0;
 
   virtual Status add_model(const ModelRow& model) = 0;
   virtual Status remove_model(TaskId task, ModelVersion version) = 0;

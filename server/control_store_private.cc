@@ -143,17 +143,18 @@ Result<std::vector<ParticipantRow>> SqliteControlStore::participants(TaskId task
   }
 }
 
-Status SqliteControlStore::drop_noise_keys(TaskId task, const std::vector<RoundNumber>& keep) {
+Status SqliteControlStore::drop_keys(TaskId task, KeyPurpose purpose,
+                                     std::span<const RoundNumber> keep) {
   return database_->transaction([&]() -> Status {
     MUSTER_ASSIGN(const auto keys, wrapped_keys());
     for (const WrappedKey& key : keys) {
-      if (key.task != task || key.purpose != KeyPurpose::kNoise) continue;
-      if (std::find(keep.begin(), keep.end(), key.round) != keep.end()) continue;
+      if (key.task != task || key.purpose != purpose) continue;
+      if (std::ranges::find(keep, key.round) != keep.end()) continue;
       MUSTER_TRY(Statement(*database_,
                            "DELETE FROM wrapped_key WHERE task = ? AND number = ? AND purpose = ?")
                      .bind(std::uint64_t{task})
                      .bind(key.round)
-                     .bind(std::uint64_t{static_cast<std::uint8_t>(KeyPurpose::kNoise)})
+                     .bind(std::uint64_t{static_cast<std::uint8_t>(purpose)})
                      .run());
     }
     return {};

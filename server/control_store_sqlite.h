@@ -50,7 +50,7 @@ class SqliteControlStore final : public ControlStore {
   Result<std::optional<PrivateRoundRow>> private_round(TaskId task, RoundNumber round) override;
   Status set_private_round(const PrivateRoundRow& row) override;
   Result<std::vector<ParticipantRow>> participants(TaskId task) override;
-  Status drop_noise_keys(TaskId task, const std::vector<RoundNumber>& keep) override;
+  Status drop_keys(TaskId task, KeyPurpose purpose, std::span<const RoundNumber> keep) override;
 
   Status add_model(const ModelRow& model) override;
   Status remove_model(TaskId task, ModelVersion version) override;

@@ -207,13 +207,10 @@ privacy::Schedule PrivatePlan::schedule(const privacy::Mechanism& mechanism) con
     squares += 1 / (count * count);
   }
   run.noise_multiplier = 1 / std::sqrt(squares);
-  if (const auto* blt = std::get_if<privacy::BltNoise>(&run.sampling)) {
-    // What rounding of the correlated part adds to the sensitivity, taken once more than needed.
-    const double units = static_cast<double>(mechanism.sensitivity_units);
-    run.noise_multiplier *=
-        units / (units + privacy::blt_rounding_units(blt->blt, mechanism.grid.log2_sigma,
-                                                     request.dimension, rounds));
-  }
+  if (const auto* blt = std::get_if<privacy::BltNoise>(&run.sampling))
+    run.noise_multiplier = privacy::blt_multiplier(
+        run.noise_multiplier, static_cast<double>(mechanism.sensitivity_units), blt->blt,
+        mechanism.grid.log2_sigma, request.dimension, rounds);
   run.noise_multiplier *= 1 - 1e-12;  // rounded down
   return run;
 }
@@ -225,6 +222,11 @@ std::uint64_t PrivatePlan::draws() const {
 
 Result<privacy::Amounts> PrivatePlan::charge(const privacy::Mechanism& mechanism,
                                              std::uint64_t index) const {
+  if (config.sampling == "blt" && index > rounds)
+    return Status(Code::kExhausted, "blt_rounds_spent",
+                  fmt::format("the noise was made for {} releases, abandoned ones that had been "
+                              "charged count: the task has ended",
+                              rounds));
   return privacy::round_charge(schedule(mechanism), index, draws(), mechanism.grid.log2_sigma);
 }
 

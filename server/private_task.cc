@@ -14,7 +14,6 @@
 namespace muster::server {
 namespace {
 
-constexpr std::string_view kKeyPurpose = "muster wrapped noise key v1";
 constexpr std::string_view kBindingPurpose = "muster private release v1";
 
 constexpr std::size_t kAllRounds = std::numeric_limits<std::int64_t>::max();
@@ -33,14 +32,6 @@ class Hashed {
   std::vector<std::byte> bytes_;
 };
 
-std::vector<std::byte> key_context(TaskId task, RoundNumber round) {
-  Hashed context;
-  context.put(as_bytes(kKeyPurpose));
-  context.put(object_bytes(task));
-  context.put(object_bytes(round));
-  return {context.bytes().begin(), context.bytes().end()};
-}
-
 bool is_tree(const PrivatePlan& plan) { return plan.config.sampling == "tree"; }
 
 }  // namespace
@@ -52,6 +43,7 @@ PrivateTask::PrivateTask(PrivateParts parts, TaskId id, std::string name, Privat
       plan_(std::move(plan)),
       participants_({plan_.config.participations, plan_.config.separation},
                     plan_.config.max_devices),
+      keys_(parts_.control, parts_.master, id_, name_),
       spent_(parts_.stats.gauge("muster_privacy_epsilon_spent", {{"task", name_}})),
       writes_(parts_.stats.counter("muster_privacy_ledger_writes_total", {{"task", name_}})),
       refusals_(parts_.stats.counter("muster_privacy_refusals_total", {{"task", name_}})) {
@@ -72,6 +64,7 @@ Result<std::unique_ptr<PrivateTask>> PrivateTask::create(PrivateParts parts, Tas
   MUSTER_ASSIGN(const auto rounds, task->parts_.control.private_rounds(id, kAllRounds));
   for (const PrivateRoundRow& row : rounds)
     task->newest_release_ = std::max(task->newest_release_, row.release);
+  MUSTER_TRY(task->open_memory());
   MUSTER_ASSIGN(const privacy::Mechanism mechanism,
                 task->plan_.mechanism(task->plan_.request.clip_norm));
   log_info("private_task", task->plan_.describe(mechanism),
@@ -177,42 +170,55 @@ privacy::Digest PrivateTask::binding(const RoundRow& round, const privacy::Secre
   return ingest::sha256(all.bytes());
 }
 
-/// Drawn once: what was kept, or, where nothing was, the same again.
-Result<privacy::Secret> PrivateTask::noise_key(const RoundRow& round) {
-  const std::vector<std::byte> context = key_context(id_, round.round);
-  MUSTER_ASSIGN(const auto kept, parts_.control.wrapped_keys());
-  for (const WrappedKey& each : kept)
-    if (each.task == id_ && each.round == round.round && each.purpose == KeyPurpose::kNoise) {
-      MUSTER_ASSIGN(auto opened, parts_.master.open(each.wrapped, context));
-      return std::move(opened.key);
-    }
-  MUSTER_ASSIGN(privacy::Secret key,
-                privacy::noise_key(parts_.master.first(),
-                                   {id_, round.round, std::span<const std::byte, 32>(round.secret),
-                                    std::span<const std::byte, 32>(round.sealed_hash)}));
-  WrappedKey wrapped{id_, round.round, KeyPurpose::kNoise, parts_.master.wrap(key, context)};
-  MUSTER_TRY(parts_.control.put_wrapped_keys({wrapped}));
-  return key;
+Status PrivateTask::open_memory() {
+  const privacy::Sampling statement = plan_.config.statement();
+  const auto* const blt = std::get_if<privacy::BltNoise>(&statement);
+  if (blt == nullptr) return {};
+  memory_.emplace(parts_.storage, parts_.data_dir + "/noise/" + name_, id_, blt->blt.theta.size(),
+                  plan_.request.dimension);
+  MUSTER_TRY(memory_->make_folder());
+  // What the next release would not find is said now.
+  return after_earlier(newest_release_ + 1).status();
 }
 
-Result<privacy::Secret> PrivateTask::kept_key(std::uint64_t release) {
-  MUSTER_ASSIGN(const auto rows, parts_.control.private_rounds(id_, row_.round));
-  const auto row = std::ranges::find(rows, release, &PrivateRoundRow::release);
-  MUSTER_ASSIGN(const auto kept, parts_.control.wrapped_keys());
-  for (const WrappedKey& each : kept)
-    if (row != rows.end() && each.task == id_ && each.round == row->round &&
-        each.purpose == KeyPurpose::kNoise) {
-      MUSTER_ASSIGN(auto opened, parts_.master.open(each.wrapped, key_context(id_, each.round)));
-      return std::move(opened.key);
-    }
-  return Status(Code::kCorrupt, "noise_key_missing",
-                fmt::format("the noise key of release {} of task {} is needed to take its noise "
-                            "back and is not in the control store; restore it from its volume",
-                            release, name_));
+Result<std::vector<RoundNumber>> PrivateTask::rounds_of(
+    std::span<const std::uint64_t> releases) const {
+  std::vector<RoundNumber> found;
+  if (releases.empty()) return found;
+  MUSTER_ASSIGN(const auto rows, parts_.control.private_rounds(id_, kAllRounds));
+  for (const PrivateRoundRow& row : rows)
+    if (row.release > 0 && std::ranges::find(releases, row.release) != releases.end())
+      found.push_back(row.round);
+  return found;
+}
+
+Result<privacy::Secret> PrivateTask::kept_key(std::uint64_t release, KeyPurpose purpose) const {
+  MUSTER_ASSIGN(const auto rounds, rounds_of({&release, 1}));
+  return keys_.find(rounds.empty() ? 0 : rounds.front(), purpose);
+}
+
+Result<BltRound> PrivateTask::after_earlier(std::uint64_t release) const {
+  BltRound round{*memory_, std::get<privacy::BltNoise>(plan_.config.statement()).blt};
+  round.release = release;
+  MUSTER_ASSIGN(round.before, memory_->newest(release - 1));
+  if (round.before > 0) {
+    MUSTER_ASSIGN(round.before_key, kept_key(round.before, KeyPurpose::kNoiseMemory));
+  }
+  for (std::uint64_t each = round.before + 1; each < release; ++each) {
+    auto key = kept_key(each, KeyPurpose::kNoise);
+    if (key.status().reason() == "noise_key_missing")
+      return Status(Code::kCorrupt, "noise_memory_missing",
+                    fmt::format("noise goes on from what release {} of {} left in {}, which is not "
+                                "there; restore that folder from its volume",
+                                release - 1, name_, memory_->folder()));
+    MUSTER_TRY(key.status());
+    round.unreleased.push_back(std::move(*key));
+  }
+  return round;
 }
 
 Result<RoundNoise> PrivateTask::charge(const RoundRow& round) {
-  MUSTER_ASSIGN(privacy::Secret key, noise_key(round));
+  MUSTER_ASSIGN(privacy::Secret key, keys_.draw(round, memory_.has_value()));
   const std::uint64_t release = release_number();
   privacy::Charge charge;
   charge.task = name_;
@@ -237,12 +243,17 @@ Result<RoundNoise> PrivateTask::charge(const RoundRow& round) {
             {"epsilon_spent", receipt->epsilon_spent},
             {"ledger_head", privacy::hex(receipt->anchor.head)}});
 
-  RoundNoise noise(std::move(key));
+  RoundNoise noise = RoundNoise(std::move(key));
   if (is_tree(plan_))
     for (const std::uint64_t node : privacy::tree_nodes_dropped(release)) {
-      MUSTER_ASSIGN(privacy::Secret held, kept_key(node));
+      MUSTER_ASSIGN(privacy::Secret held, kept_key(node, KeyPurpose::kNoise));
       noise.take_back(std::move(held));
     }
+  if (memory_) {
+    MUSTER_ASSIGN(BltRound blt, after_earlier(release));
+    MUSTER_ASSIGN(blt.memory_key, keys_.find(round.round, KeyPurpose::kNoiseMemory));
+    noise.filter(std::move(blt));
+  }
   return noise;
 }
 
@@ -285,22 +296,19 @@ Status PrivateTask::describe(ModelVersion version, std::optional<std::int64_t> c
   return parts_.control.set_private_round(row_);
 }
 
-std::vector<std::uint64_t> PrivateTask::held() const {
-  return is_tree(plan_) && row_.release > 0 ? privacy::tree_nodes(row_.release)
-                                            : std::vector<std::uint64_t>();
-}
-
+// Of a round that was never charged the key goes, whatever earlier releases still hold.
 Status PrivateTask::forget_keys() {
-  const std::vector<std::uint64_t> nodes = held();
-  std::vector<RoundNumber> rounds;
-  if (!nodes.empty()) {
-    MUSTER_ASSIGN(const auto rows, parts_.control.private_rounds(id_, row_.round));
-    for (const std::uint64_t node : nodes)
-      if (const auto row = std::ranges::find(rows, node, &PrivateRoundRow::release);
-          row != rows.end())
-        rounds.push_back(row->round);
+  std::vector<std::uint64_t> held;  // releases whose noise a later one still needs
+  if (is_tree(plan_) && newest_release_ > 0) held = privacy::tree_nodes(newest_release_);
+  if (memory_) {
+    MUSTER_ASSIGN(const std::uint64_t remembered, memory_->newest(newest_release_));
+    for (std::uint64_t each = remembered + 1; each <= newest_release_; ++each) held.push_back(each);
+    MUSTER_ASSIGN(const auto keep, rounds_of({&remembered, 1}));
+    MUSTER_TRY(memory_->forget_before(remembered));
+    MUSTER_TRY(keys_.drop(KeyPurpose::kNoiseMemory, keep));
   }
-  return parts_.control.drop_noise_keys(id_, rounds);
+  MUSTER_ASSIGN(const auto keep, rounds_of(held));
+  return keys_.drop(KeyPurpose::kNoise, keep);
 }
 
 PrivacyStatus PrivateTask::status() const {

@@ -12,6 +12,7 @@
 #include "base/stats.h"
 #include "ingest/round_spec.h"
 #include "privacy/master.h"
+#include "server/noise_keys.h"
 #include "server/participants.h"
 #include "server/private_ledgers.h"
 #include "server/private_sums.h"
@@ -82,10 +83,12 @@ class PrivateTask {
   PrivateTask(PrivateParts parts, TaskId id, std::string name, PrivatePlan plan);
   Status set_round(PrivateRoundRow row);
   std::string terms_of(const PrivateRoundRow& row) const;
-  Result<privacy::Secret> noise_key(const RoundRow& round);
-  Result<privacy::Secret> kept_key(std::uint64_t release);
-  /// Releases whose keys a later release takes back.
-  std::vector<std::uint64_t> held() const;
+  Status open_memory();
+  /// The rounds that these releases were charged in.
+  Result<std::vector<RoundNumber>> rounds_of(std::span<const std::uint64_t> releases) const;
+  Result<privacy::Secret> kept_key(std::uint64_t release, KeyPurpose purpose) const;
+  /// What release `release` of BLT noise goes on from.
+  Result<BltRound> after_earlier(std::uint64_t release) const;
   privacy::Digest binding(const RoundRow& round, const privacy::Secret& key) const;
   void show();
 
@@ -99,7 +102,8 @@ class PrivateTask {
   std::uint64_t newest_release_ = 0, release_ = 1;
   PrivateRoundRow row_;
   std::optional<PrivateRound> round_;
-  std::optional<privacy::BltFilter> filter_;
+  NoiseKeys keys_;
+  std::optional<NoiseMemory> memory_;  ///< BLT
   Gauge& spent_;
   Counter& writes_;
   Counter& refusals_;

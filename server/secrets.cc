@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::string_view kCredential = "credential:";
 constexpr std::string_view kCheckContext = "muster master check v1";
+constexpr std::string_view kNoiseContext = "muster wrapped noise key v1";
+constexpr std::string_view kMemoryContext = "muster wrapped noise memory key v1";
 
 struct SecretFile {
   std::string path;
@@ -45,17 +47,6 @@ Status check_mode(const SecretFile& file) {
                       file.path, static_cast<unsigned>(mode & perms::mask), file.path)};
 }
 
-std::vector<std::byte> context_of(const WrappedKey& key) {
-  if (key.purpose == KeyPurpose::kSpool) return privacy::spool_key_context(key.task, key.round);
-  const ConstBytes check = as_bytes(kCheckContext);
-  return {check.begin(), check.end()};
-}
-
-/// Of the purposes whose contexts are known here; others are their owners' to wrap anew.
-bool ours(const WrappedKey& key) {
-  return key.purpose == KeyPurpose::kSpool || key.purpose == KeyPurpose::kMasterCheck;
-}
-
 Status wrong(const privacy::MasterKeys& masters) {
   return {
       Code::kInvalid, "master_secret_wrong",
@@ -66,7 +57,32 @@ Status wrong(const privacy::MasterKeys& masters) {
                                        : fmt::format("the {} master secrets do", masters.count()))};
 }
 
+void put(std::vector<std::byte>& context, ConstBytes piece) {
+  const std::uint64_t size = piece.size();
+  const ConstBytes length = object_bytes(size);
+  context.insert(context.end(), length.begin(), length.end());
+  context.insert(context.end(), piece.begin(), piece.end());
+}
+
 }  // namespace
+
+std::vector<std::byte> key_context(const WrappedKey& key) {
+  std::vector<std::byte> context;
+  switch (key.purpose) {
+    case KeyPurpose::kMasterCheck: {
+      const ConstBytes check = as_bytes(kCheckContext);
+      return {check.begin(), check.end()};
+    }
+    case KeyPurpose::kSpool:
+      return privacy::spool_key_context(key.task, key.round);
+    case KeyPurpose::kNoise:
+    case KeyPurpose::kNoiseMemory:
+      put(context, as_bytes(key.purpose == KeyPurpose::kNoise ? kNoiseContext : kMemoryContext));
+      put(context, object_bytes(key.task));
+      put(context, object_bytes(key.round));
+  }
+  return context;
+}
 
 Result<privacy::MasterKeys> open_master_keys(Storage& storage, const Config& config,
                                              ControlStore& control) {
@@ -94,9 +110,8 @@ Result<privacy::MasterKeys> open_master_keys(Storage& storage, const Config& con
   std::vector<WrappedKey> anew;
   bool checked = false;
   for (const WrappedKey& key : wrapped) {
-    if (!ours(key)) continue;
     checked |= key.purpose == KeyPurpose::kMasterCheck;
-    const auto context = context_of(key);
+    const auto context = key_context(key);
     auto opened = masters.open(key.wrapped, context);
     if (opened.status().reason() == "key_not_opened") return wrong(masters);
     MUSTER_TRY(opened.status());
@@ -120,7 +135,7 @@ Status load_round_keys(const privacy::MasterKeys& masters, ControlStore& control
   MUSTER_ASSIGN(const std::vector<WrappedKey> wrapped, control.wrapped_keys());
   for (const WrappedKey& key : wrapped) {
     if (key.purpose != KeyPurpose::kSpool) continue;
-    MUSTER_ASSIGN(const auto opened, masters.open(key.wrapped, context_of(key)));
+    MUSTER_ASSIGN(const auto opened, masters.open(key.wrapped, key_context(key)));
     MUSTER_TRY(keys.put(key.task, key.round, opened.key.bytes()));
   }
   return {};

@@ -18,6 +18,9 @@ namespace muster::server {
 Result<privacy::MasterKeys> open_master_keys(Storage& storage, const Config& config,
                                              ControlStore& control);
 
+/// What a wrapped key is bound to: with another purpose, task or round it does not open.
+std::vector<std::byte> key_context(const WrappedKey& key);
+
 /// Puts the spool keys of all rounds that have one to use.
 Status load_round_keys(const privacy::MasterKeys& masters, ControlStore& control,
                        ingest::RoundKeys& keys);

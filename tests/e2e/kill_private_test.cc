@@ -16,12 +16,12 @@
 namespace muster::e2e {
 namespace {
 
-constexpr char kPrivate[] =
+constexpr std::string_view kPrivate =
     "rule = \"clipped_mean\"\n[task.privacy]\nclip_norm = 0.5\nnoise_multiplier = 1.0\n"
     "population = \"people\"\nbudget_epsilon = 20\ndelta = 1e-6\nparticipations = 2\n"
     "allow_small_cohort = true\n";
 /// Where a round's seal, key, charge, anchor, model, release and shredding are written.
-constexpr char kClose[] = "/control.db:/ledgers/:/models/";
+constexpr char kClose[] = "/control.db:/ledgers/:/models/:/noise/";
 
 privacy::LedgerContents ledger_of(const std::string& data) {
   PosixStorage storage;
@@ -60,15 +60,16 @@ void expect_charged(const std::string& data, std::uint64_t surplus) {
   EXPECT_LE(charged.size(), released + surplus) << "over-counted";
 }
 
-class KillPrivateTest : public testing::Test {
+class KillPrivateTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     // Its first round is open: its secrets are drawn, so that all runs release the same.
     const std::string config = folder_.path() + "/muster.toml";
-    with_.task = kPrivate;
+    task_ = std::string(kPrivate) + "sampling = \"" + GetParam() + "\"\n";
+    with_.task = task_;
     with_.begun = folder_.path() + "/data";
     with_.compared = 1;
-    write_kill_config(config, with_.begun, free_port(), kPrivate);
+    write_kill_config(config, with_.begun, free_port(), task_);
     ServerProcess server(config, folder_.path() + "/log");
     const SystemClock clock;
     const Nanoseconds until = clock.now() + 60 * kSecond;
@@ -118,13 +119,14 @@ class KillPrivateTest : public testing::Test {
   }
 
   TemporaryFolder folder_;
+  std::string task_;
   KillCase with_;
   std::mutex mutex_;
   std::map<std::string, std::vector<std::string>> seen_;  ///< models on disk at the kill
   int ahead_[2] = {};                                     ///< kills by charges past the anchor
 };
 
-TEST_F(KillPrivateTest, ChargesEveryReleaseAndReleasesTheSame) {
+TEST_P(KillPrivateTest, ChargesEveryReleaseAndReleasesTheSame) {
   const int points = kill_points(12), spread = points / 3;
   EXPECT_EQ(sweep_kills(with_, spread), spread);
   if (HasFailure()) return;
@@ -133,6 +135,11 @@ TEST_F(KillPrivateTest, ChargesEveryReleaseAndReleasesTheSame) {
   GTEST_LOG_(INFO) << "charges past the anchor when killed: none " << ahead_[0] << " times, one "
                    << ahead_[1] << " times";
 }
+
+INSTANTIATE_TEST_SUITE_P(Noise, KillPrivateTest, testing::Values("check-in", "blt"),
+                         [](const auto& instance) {
+                           return std::string(instance.index == 0 ? "Fresh" : "Blt");
+                         });
 
 }  // namespace
 }  // namespace muster::e2e

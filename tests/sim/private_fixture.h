@@ -37,8 +37,8 @@ inline SimOptions options_for(const Case& with, int rounds = 1, const std::strin
 
 /// Everything on `from`, durable, on another disk.
 inline void copy(Storage& from, Storage& to) {
-  for (const std::string folder :
-       {"data", "data/spool", "data/models", "data/models/t", "data/ledgers"}) {
+  for (const std::string folder : {"data", "data/spool", "data/models", "data/models/t",
+                                   "data/ledgers", "data/noise", "data/noise/t"}) {
     ASSERT_TRUE(to.make_directory(folder).ok());
     ASSERT_TRUE(from.make_directory(folder).ok());
     const auto names = from.list(folder);

@@ -123,6 +123,8 @@ INSTANTIATE_TEST_SUITE_P(
              "noise_multiplier = 1.0\nclip_norm = 0.5\nmechanism = 'shards'\nshards = 4\n"},
         Case{"Tree", "rule = 'clipped_mean'\n",
              "noise_multiplier = 1.0\nclip_norm = 0.5\nsampling = 'tree'\n"},
+        Case{"Blt", "rule = 'clipped_mean'\n",
+             "noise_multiplier = 1.0\nclip_norm = 0.5\nsampling = 'blt'\n"},
         Case{"Adaptive", "rule = 'clipped_mean'\n",
              "noise_multiplier = 0.5\nclip_norm = 0.5\nadaptive_clip = 'noised'\n"}),
     [](const auto& instance) { return std::string(instance.param.name); });
