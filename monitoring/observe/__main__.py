@@ -51,11 +51,7 @@ def main() -> int:
 
 
 def observe(options, stack) -> list[str]:
-    private = fleet.has_private_tasks(options.out, options.programs)
-    skip = None if private else "muster_privacy_"
-    if not private:
-        say("this musterd has no private tasks: what shows and tries them is left out")
-    healthy = fleet.start(options.out, options.port, options.programs, private, stack.callback)
+    healthy = fleet.start(options.out, options.port, options.programs, stack.callback)
     begin = time.time()
     for server in healthy:
         say(f"{server.name}: http://{server.address}/status")
@@ -64,26 +60,26 @@ def observe(options, stack) -> list[str]:
     wrong = []
     if options.drill:
         wrong += [f"{alert} has no drill" for alert in drill_run.undrilled(RULES)]
-        watch.add(options.programs, options.only, private)
+        watch.add(options.programs, options.only)
     watch.start()
     say(f"Prometheus: {watch.prometheus.url}")
     start = time.time() + SETTLE
     if options.drill:
         wrong += watch.drill(options.patience, say)
     time.sleep(max(0.0, begin + options.seconds - time.time()))
-    wrong += catalogue.problems(healthy, skip, say)
-    wrong += judge(watch.prometheus, options.out, start, time.time(), skip)
+    wrong += catalogue.problems(healthy, say)
+    wrong += judge(watch.prometheus, options.out, start, time.time())
     wrong += watch.false_alarms()
     return wrong
 
 
-def judge(prometheus, out, start, end, skip) -> list[str]:
+def judge(prometheus, out, start, end) -> list[str]:
     """Every panel's queries over the run; pictures of what they gave."""
     wrong, queries = [], 0
     for name, dashboard in panels.load(ROOT / "monitoring/dashboards").items():
         answers = panels.run(prometheus, dashboard, start, end)
         queries += sum(len(results) for results in answers.values())
-        wrong += panels.problems(dashboard, answers, skip)
+        wrong += panels.problems(dashboard, answers)
         say(f"picture {picture.write(name, picture.draw(dashboard, answers, start, end), out)}")
     say(f"{queries} queries of 5 dashboards ran over {end - start:.0f} s of data")
     return wrong

@@ -21,8 +21,8 @@ def scrape(server: Server) -> str:
     return get(f"http://{server.address}/metrics")
 
 
-def problems(servers: list[Server], skip: str | None, say) -> list[str]:
-    """The last server is the one with one task. `skip`: beginning of names not to be missed."""
+def problems(servers: list[Server], say) -> list[str]:
+    """The last server is the one with one task."""
     known = listed(servers[0])
     texts = [scrape(server) for server in servers]
     kinds = {}
@@ -31,7 +31,7 @@ def problems(servers: list[Server], skip: str | None, say) -> list[str]:
     found = [f"{name} is scraped and not in the catalogue"
              for name in sorted(set(kinds) - set(known))]
     found += [f"{name} is in the catalogue and was not scraped"
-              for name in sorted(set(known) - set(kinds)) if not (skip and name.startswith(skip))]
+              for name in sorted(set(known) - set(kinds))]
     found += [f"{name} is scraped as {kinds[name]}, the catalogue says {known[name]['type']}"
               for name in sorted(set(known) & set(kinds)) if known[name]["type"] != kinds[name]]
     series = sum(1 for line in texts[-1].splitlines() if line and not line.startswith("#"))

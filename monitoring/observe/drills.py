@@ -22,7 +22,6 @@ class Drill:
 
     alerts: tuple[str, ...] = ()
     settings: dict = {}
-    private = False  # needs private tasks
 
     def __init__(self, folder: pathlib.Path, port: int, programs: pathlib.Path, healthy: Server):
         self.healthy = healthy  # not to be harmed
@@ -217,7 +216,6 @@ class SpentBudget(Drill):
     """A private task whose budget bears only a few rounds."""
 
     alerts = ("MusterPrivacyBudgetLow", "MusterPrivacyBudgetSpent")
-    private = True
 
     def begin(self):
         self.server.start()

@@ -1,7 +1,6 @@
 """Two healthy servers under load: several tasks on the first, one with a larger fleet on the second."""
 
 import pathlib
-import subprocess
 
 from .process import Child
 from .server import Server
@@ -9,26 +8,13 @@ from .server import Server
 SCENARIO = pathlib.Path(__file__).with_name("fleet.toml")
 MOST_SECONDS = 24 * 3600  # of the larger fleet: it is stopped long before
 
-
 PRIVACY = {"clip_norm": 0.1, "noise_multiplier": 20.0, "population": "patients",
            "budget_epsilon": 50.0, "delta": 1e-6, "participations": 100_000, "max_devices": 1000,
            "allow_small_cohort": True}
 
 
-def has_private_tasks(folder: pathlib.Path, programs: pathlib.Path) -> bool:
-    """Whether this musterd knows the [privacy] table of a task. Every one should: this can go."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "private.toml"
-    file.write_text('[[task]]\nname = "t"\ndimension = 8\nrule = "clipped_mean"\n[task.privacy]\n'
-                    'clip_norm = 0.1\n')
-    check = subprocess.run([programs / "musterd", "--check", file], capture_output=True, timeout=60)
-    return b"there is no such key" not in check.stdout + check.stderr
-
-
-def start(folder: pathlib.Path, port: int, programs: pathlib.Path, private: bool,
-          register) -> list[Server]:
-    """`register` is called with what ends each server, as soon as there is something to end.
-    `private`: with a private task."""
+def start(folder: pathlib.Path, port: int, programs: pathlib.Path, register) -> list[Server]:
+    """`register` is called with what ends each server, as soon as there is something to end."""
     several = Server("muster-0", folder, port, programs)
     register(several.stop)
     several.start()
@@ -36,11 +22,10 @@ def start(folder: pathlib.Path, port: int, programs: pathlib.Path, private: bool
                         byzantine_share=0.2, deadline="30s", codec="i8s")
     for _ in range(8):
         several.add_device("vision")
-    if private:
-        several.create_task("clinics", rule="clipped_mean", target_cohort=4, minimum_cohort=3,
-                            deadline="30s", privacy=PRIVACY)
-        for _ in range(5):
-            several.add_device("clinics")
+    several.create_task("clinics", rule="clipped_mean", target_cohort=4, minimum_cohort=3,
+                        deadline="30s", privacy=PRIVACY)
+    for _ in range(5):
+        several.add_device("clinics")
     one = Server("muster-1", folder, port + 2, programs)
     register(one.stop)
     one.start()

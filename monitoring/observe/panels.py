@@ -51,10 +51,8 @@ def _named(series: dict, legend: str) -> dict:
     }
 
 
-def problems(dashboard: dict, answers: dict[int, list[list[dict]]],
-             skip: str | None = None) -> list[str]:
-    """What is wrong with the answers; empty: nothing. `skip`: a part of expressions that need not
-    give data."""
+def problems(dashboard: dict, answers: dict[int, list[list[dict]]]) -> list[str]:
+    """What is wrong with the answers; empty: nothing."""
     found = []
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
@@ -63,7 +61,7 @@ def problems(dashboard: dict, answers: dict[int, list[list[dict]]],
         defaults = panel["fieldConfig"]["defaults"]
         low, high = defaults.get("min"), defaults.get("max")
         for target, result in zip(panel["targets"], answers[panel["id"]], strict=True):
-            if not result and not (skip and skip in target["expr"]):
+            if not result:
                 found.append(f"{where}: no data for {target['expr']}")
             for series in result:
                 for value in series["values"]:
