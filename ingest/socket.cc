@@ -14,14 +14,16 @@
 namespace muster::ingest {
 namespace {
 
-// Silent peers go after the handshake limit, dead ones after the heartbeat. High waters count
+// Silent peers go after the handshake limit, dead ones when the kernel's probes have no answer.
+// ZMQ_HEARTBEAT_* would do the latter too, but libzmq cancels a timer by walking all timers of its
+// I/O thread, and every answer to a heartbeat cancels one: with 10,000 connections the thread did
+// little else (docs/decisions.md). Heartbeats of clients are answered all the same. High waters count
 // messages per peer: peers x high water x message is the memory they can take. A reply to a full or
 // gone peer is dropped and counted, never waited for. ROUTER_HANDOVER stays off: routing ids are
 // chosen by the peers, and one must not displace another.
 constexpr int kHandshakeMs = 2'000;
-constexpr int kHeartbeatMs = 15'000;
-constexpr int kHeartbeatTimeoutMs = 30'000;
-constexpr int kHeartbeatTtlMs = 60'000;
+constexpr int kProbeAfterSeconds = 15, kProbeEverySeconds = 5, kProbes = 3;
+constexpr int kUnansweredMs = 30'000;  ///< what was sent and never confirmed ends a connection
 constexpr int kBacklog = 4'096;
 constexpr int kSendHighWater = 16;
 constexpr int kLingerMs = 1'000;
@@ -89,9 +91,11 @@ Socket open_router(void* context, const ServiceOptions& options) {
   Socket router = open_socket(context, ZMQ_ROUTER);
   void* const s = router.get();
   set(s, ZMQ_HANDSHAKE_IVL, kHandshakeMs);
-  set(s, ZMQ_HEARTBEAT_IVL, kHeartbeatMs);
-  set(s, ZMQ_HEARTBEAT_TIMEOUT, kHeartbeatTimeoutMs);
-  set(s, ZMQ_HEARTBEAT_TTL, kHeartbeatTtlMs);
+  set(s, ZMQ_TCP_KEEPALIVE, 1);
+  set(s, ZMQ_TCP_KEEPALIVE_IDLE, kProbeAfterSeconds);
+  set(s, ZMQ_TCP_KEEPALIVE_INTVL, kProbeEverySeconds);
+  set(s, ZMQ_TCP_KEEPALIVE_CNT, kProbes);
+  set(s, ZMQ_TCP_MAXRT, kUnansweredMs);
   set(s, ZMQ_MAXMSGSIZE, kFrameBytes);
   set(s, ZMQ_RCVHWM, options.receive_high_water);
   set(s, ZMQ_SNDHWM, kSendHighWater);

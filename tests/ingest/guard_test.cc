@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -68,6 +69,20 @@ class RawPeer {
     std::vector<std::byte> target(bytes);
     return ::recv(fd_, target.data(), bytes, MSG_WAITALL) == static_cast<ssize_t>(bytes);
   }
+  /// The server's end of this connection: it runs in this process.
+  int other_end() const {
+    sockaddr_in here{};
+    socklen_t size = sizeof here;
+    EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&here), &size), 0);
+    for (int fd = 0; fd < 1024; ++fd) {
+      sockaddr_in peer{};
+      size = sizeof peer;
+      if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+          peer.sin_family == AF_INET && peer.sin_port == here.sin_port)
+        return fd;
+    }
+    return -1;
+  }
   /// Whether the other side ends the connection within the patience.
   bool await_end() {
     std::array<std::byte, 4096> target;
@@ -80,6 +95,26 @@ class RawPeer {
  private:
   int fd_;
 };
+
+/// libzmq's own heartbeats would cost a walk over all connections' timers each.
+TEST(Guard, ThatAPeerIsDeadIsForTheKernelToFindOut) {
+  TestNode node(plain());
+  RawPeer peer(node);
+  ASSERT_TRUE(peer.handshake());
+  const int fd = peer.other_end();
+  ASSERT_GE(fd, 0);
+  const auto option = [&](int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    EXPECT_EQ(::getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+  };
+  EXPECT_NE(option(SOL_SOCKET, SO_KEEPALIVE), 0);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 15);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPINTVL), 5);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPCNT), 3);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 30'000);
+}
 
 TEST(Guard, LibzmqComesToUs) {
   // Fails where libzmq is linked statically or binds its symbols otherwise: then nothing is
