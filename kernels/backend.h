@@ -157,6 +157,22 @@ struct GramJob {
   std::size_t rows = 0;           ///< 0: all n
 };
 
+/// Whether every value of the codec is an f32, no code times a scale.
+constexpr bool holds_floats(Codec codec) {
+  return codec == Codec::kF32 || codec == Codec::kF16 || codec == Codec::kBF16 ||
+         codec == Codec::kHsq;
+}
+/// What estimate_gram() may err at most, as a share of |x_i - c| |x_j - c|: a chain of 128 fused
+/// f32 products, four of those added (kernels/canonical.h), the roundings of the differences from
+/// the centre (2 for an entry, as much again for the diagonal), and what their second order adds.
+inline constexpr double kEstimateError = (128 + 4 + 8) * 0x1p-24;
+/// And a coordinate, where products are below the normal f32.
+inline constexpr double kEstimateUnderflow = 0x1p-149;
+/// Coordinates it adds in f32; blocks of them add in f64.
+inline constexpr std::size_t kEstimateBlock = 512;
+/// Magnitudes of values and centre up to here overflow nowhere.
+inline constexpr float kEstimateBound = 0x1p50f;
+
 /// distances[p] += sum over k of (x_ik - x_jk)^2 over this chunk for pair p = (i, j): direct f64
 /// differences in canonical order, for the pairs a certified selection must look at again.
 struct PairDistanceJob {
@@ -340,6 +356,12 @@ class Backend {
   virtual void count(const CountJob& job, Stream stream) = 0;
   virtual void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) = 0;
   virtual void gram(const GramJob& job, Stream stream) = 0;
+  /// As gram() of all rows of a codec that holds floats, but for the errors above: not the same
+  /// bytes on every backend, so for selections that are certified afterwards. The diagonal is that
+  /// of the rounded differences, in f64.
+  virtual void estimate_gram(const GramJob& job, Stream stream) { gram(job, stream); }
+  /// Whether that is any faster.
+  virtual bool estimates_gram(Codec /*codec*/) const { return false; }
   /// Waits for the result.
   virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;
   virtual void expand(const ExpandJob& job, Stream stream) = 0;

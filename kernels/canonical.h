@@ -7,6 +7,10 @@
 // of coordinates that share a scale gives an exact integer, which is multiplied by the exact
 // product of the scales, rounded once and added in ascending order, from +0. Blocks then add in
 // ascending order: to +0 for the norm of a chunk, to what is there for Gram entries and distances.
+//
+// Estimated Gram entries are no part of this: chains of kEstimateChain fused f32 products in
+// ascending k, added in f32 over blocks of kEstimateDepth coordinates, which add in f64; all from
+// +0 in ascending order. Their diagonal: lanes of f64 as above, over those blocks.
 #pragma once
 
 #include "kernels/cell/cell.h"
@@ -15,6 +19,8 @@ namespace muster::kernels::canonical {
 
 constexpr size_t kBlock = 4096;
 constexpr size_t kLanes = 32;  ///< a warp; four vectors of eight
+constexpr size_t kEstimateDepth = 512;
+constexpr size_t kEstimateChain = 128;
 
 MUSTER_CELL constexpr size_t block_count(size_t d) { return (d + kBlock - 1) / kBlock; }
 /// Coordinates of a block, padded to whole rounds of lanes: zeros at the end change no sum.

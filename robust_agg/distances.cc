@@ -12,8 +12,15 @@ namespace {
 /// Pairs of one job, for a backend keeps a partial sum a pair and block of coordinates.
 constexpr std::size_t kPairsPerJob = std::size_t{1} << 14;
 
+/// Coordinates a backend adds by themselves (kernels/canonical.h).
+constexpr std::uint64_t kCanonicalBlock = 4096;
+
+/// What a pass over all chunks makes of them.
+enum class Products : std::uint8_t { kCanonical, kEstimated };
+
 Result<Gram> gram_of_chunks(const Execution& run, std::span<const std::uint32_t> order,
-                            std::size_t n, std::uint32_t rows, Origin origin) {
+                            std::size_t n, std::uint32_t rows, Origin origin,
+                            Products products = Products::kCanonical) {
   const std::size_t count = rows * n;
   MUSTER_ASSIGN(ScopedBuffer buffer, ScopedBuffer::allocate(run.backend, count * sizeof(double)));
   std::optional<Centre> centre;
@@ -31,7 +38,10 @@ Result<Gram> gram_of_chunks(const Execution& run, std::span<const std::uint32_t>
                   order.empty() ? run.rows.chunk(c) : run.rows.chunk(c, order));
     for (const int exponent : codes.scale_exponents)
       least_exponent = std::min(least_exponent.value_or(exponent), exponent);
-    run.backend.gram({codes, around, buffer.as<double>(), rows}, kernels::Stream::kCompute);
+    if (products == Products::kEstimated)
+      run.backend.estimate_gram({codes, around, buffer.as<double>()}, kernels::Stream::kCompute);
+    else
+      run.backend.gram({codes, around, buffer.as<double>(), rows}, kernels::Stream::kCompute);
   }
   // A centre on a grid coarser than the scales leaves no multiples of them.
   if (centre && least_exponent && *least_exponent < -run.plan.grid_bits) least_exponent.reset();
@@ -64,6 +74,16 @@ Result<Gram> gram_of(const Execution& run, Origin origin) {
   return gram_of_chunks(run, {}, run.rows.n(), run.rows.n(), origin);
 }
 
+Result<std::optional<Gram>> estimated_gram_of(const Execution& run) {
+  const PlanRequest& request = run.plan.request;
+  const std::uint32_t n = run.rows.n();
+  if (n < kRowsWorthEstimating || !run.backend.estimates_gram(request.format.codec) ||
+      request.value_bound > kernels::kEstimateBound)
+    return std::optional<Gram>();
+  MUSTER_ASSIGN(Gram gram, gram_of_chunks(run, {}, n, n, Origin::kCentre, Products::kEstimated));
+  return std::optional(std::move(gram));
+}
+
 std::vector<double> diagonal(const Gram& gram, std::size_t n) {
   MUSTER_CHECK_OP(gram.matrix.values.size(), ==, n * n);
   std::vector<double> entries(n);
@@ -77,6 +97,18 @@ GramDistances distances_of(const Execution& run, const Gram& gram) {
   return GramDistances(gram.matrix.values, std::move(norms), error);
 }
 
+GramDistances estimated_distances_of(const Execution& run, const Gram& gram) {
+  // 2 |x_i - c| |x_j - c| is at most the sum of the squared norms; what the diagonal errs fits into
+  // the second order of kEstimateError. In f64 are the sums of blocks, the diagonal, and the
+  // differences that decide in the end (see relative_error()).
+  const std::uint64_t blocks =
+      divide_up<std::uint64_t>(run.plan.rule_chunk, kernels::kEstimateBlock) * run.plan.chunk_count;
+  const double in_f64 = 8 * static_cast<double>(kCanonicalBlock + blocks + 16) * 0x1p-53;
+  return GramDistances(
+      gram.matrix.values, diagonal(gram, run.rows.n()), kernels::kEstimateError + in_f64,
+      2 * static_cast<double>(run.plan.rule_dimension) * kernels::kEstimateUnderflow);
+}
+
 double relative_error(const Execution& run, const Gram& gram,
                       std::span<const double> squared_norms) {
   if (gram.least_exponent) {
@@ -87,10 +119,10 @@ double relative_error(const Execution& run, const Gram& gram,
   // A backend adds at most 4096 coordinates by themselves, in some order, and then those sums
   // (kernels/canonical.h); the last term covers the roundings of differences
   // from a centre, products, scales and norms.
-  constexpr std::uint64_t kBlock = 4096;
-  const std::uint64_t blocks_of_chunk = divide_up<std::uint64_t>(run.plan.rule_chunk, kBlock);
+  const std::uint64_t blocks_of_chunk =
+      divide_up<std::uint64_t>(run.plan.rule_chunk, kCanonicalBlock);
   const double additions =
-      static_cast<double>(kBlock + blocks_of_chunk * run.plan.chunk_count + 16);
+      static_cast<double>(kCanonicalBlock + blocks_of_chunk * run.plan.chunk_count + 16);
   return 4 * additions * 0x1p-53;
 }
 

@@ -42,6 +42,11 @@ Result<Gram> gram_of(const Execution& run, std::span<const std::uint32_t> order,
                      Origin origin);
 /// All valid rows in their own order.
 Result<Gram> gram_of(const Execution& run, Origin origin = Origin::kZero);
+/// Fewer take less time in f64 than their centre does.
+inline constexpr std::uint32_t kRowsWorthEstimating = 64;
+/// The same around a centre, from products in f32; none where the backend has no such thing or it
+/// is not worth it.
+Result<std::optional<Gram>> estimated_gram_of(const Execution& run);
 
 /// The n entries of the diagonal of a whole matrix.
 std::vector<double> diagonal(const Gram& gram, std::size_t n);
@@ -54,6 +59,7 @@ double relative_error(const Execution& run, const Gram& gram,
 
 /// The distances a whole matrix gives, which must outlive them.
 GramDistances distances_of(const Execution& run, const Gram& gram);
+GramDistances estimated_distances_of(const Execution& run, const Gram& gram);
 
 struct Pair {
   std::uint32_t i, j;

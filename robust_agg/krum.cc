@@ -23,9 +23,9 @@ KrumParameters krum_parameters(const Rule& rule, std::uint32_t n, std::uint32_t 
 namespace {
 
 /// A pair costs some 16 times as much to measure again as its entry of a Gram matrix, so beyond
-/// this share of all pairs a second, centred matrix is tried first; never for a few.
-constexpr std::size_t kPairsWorthCentring = 256;
-constexpr std::size_t kShareWorthCentring = 16;
+/// this share of all pairs another, sharper matrix is tried first; never for a few.
+constexpr std::size_t kPairsWorthLooking = 256;
+constexpr std::size_t kShareWorthLooking = 16;
 
 /// One look at the cohort: its Gram matrix and what that says about the scores.
 struct Look {
@@ -33,6 +33,15 @@ struct Look {
   GramDistances distances;
   ScoreBounds bounds;
 };
+
+/// The first look in f32, where the backend has that.
+Result<std::optional<Look>> glance(const Execution& run, std::uint32_t q) {
+  MUSTER_ASSIGN(std::optional<Gram> gram, estimated_gram_of(run));
+  if (!gram) return std::optional<Look>();
+  GramDistances distances = estimated_distances_of(run, *gram);
+  ScoreBounds bounds = score_bounds(distances, q);
+  return std::optional(Look{*std::move(gram), std::move(distances), std::move(bounds)});
+}
 
 Result<Look> look(const Execution& run, std::uint32_t q, Origin origin) {
   MUSTER_ASSIGN(Gram gram, gram_of(run, origin));
@@ -47,23 +56,31 @@ Result<Selection> select_exact(const Execution& run, const KrumParameters& param
   std::vector<std::uint32_t> order(n);
   std::iota(order.begin(), order.end(), 0u);
   const std::uint64_t all = std::uint64_t{n} * (n - 1) / 2;
-  std::optional<Look> seen;
+  MUSTER_ASSIGN(std::optional<Look> seen, glance(run, parameters.q));
+  std::string how = "estimated in f32, ";
   const auto look_around = [&](Origin origin) -> Status {
     seen.reset();  // one matrix at a time
     MUSTER_ASSIGN(Look made, look(run, parameters.q, origin));
     seen.emplace(std::move(made));
     return {};
   };
-  MUSTER_TRY(look_around(Origin::kZero));
-  const std::size_t pairs = pairs_to_measure(seen->distances, seen->bounds, parameters);
-  // Updates much alike: around a point among them, distances keep their digits.
-  const bool centred =
-      pairs > std::max<std::uint64_t>(kPairsWorthCentring, all / kShareWorthCentring);
-  if (centred) MUSTER_TRY(look_around(Origin::kCentre));
+  const auto worth_looking = [&] {
+    return !seen || pairs_to_measure(seen->distances, seen->bounds, parameters) >
+                        std::max<std::uint64_t>(kPairsWorthLooking, all / kShareWorthLooking);
+  };
+  if (worth_looking()) {
+    MUSTER_TRY(look_around(Origin::kZero));
+    how.clear();
+    // Updates much alike: around a point among them, distances keep their digits.
+    if (worth_looking()) {
+      MUSTER_TRY(look_around(Origin::kCentre));
+      how = "around a centre, ";
+    }
+  }
   MUSTER_ASSIGN(Decision decision, decide(run, seen->distances, seen->bounds, order, parameters));
-  return Selection{std::move(decision.rows), (centred ? "around a centre, " : "") +
-                                                 std::to_string(decision.pairs_measured) + " of " +
-                                                 std::to_string(all) + " distances measured again"};
+  return Selection{std::move(decision.rows), how + std::to_string(decision.pairs_measured) +
+                                                 " of " + std::to_string(all) +
+                                                 " distances measured again"};
 }
 
 }  // namespace

@@ -23,11 +23,12 @@ GramDistances::GramDistances(std::span<const double> gram, std::uint32_t n, doub
     : GramDistances(gram, diagonal(gram, n), relative_error) {}
 
 GramDistances::GramDistances(std::span<const double> gram, std::vector<double> squared_norms,
-                             double relative_error)
+                             double relative_error, double absolute_error)
     : gram_(gram),
       squared_norms_(std::move(squared_norms)),
       n_(static_cast<std::uint32_t>(squared_norms_.size())),
-      relative_error_(relative_error) {
+      relative_error_(relative_error),
+      absolute_error_(absolute_error) {
   MUSTER_CHECK(n_ > 0 && gram.size() % n_ == 0);
 }
 
@@ -44,7 +45,7 @@ double GramDistances::distance(std::uint32_t i, std::uint32_t j) const {
 }
 
 double GramDistances::error(std::uint32_t i, std::uint32_t j) const {
-  return relative_error_ * (squared_norms_[i] + squared_norms_[j]);
+  return relative_error_ * (squared_norms_[i] + squared_norms_[j]) + absolute_error_;
 }
 
 double GramDistances::least(std::uint32_t i, std::uint32_t j) const {
@@ -58,13 +59,22 @@ double GramDistances::most(std::uint32_t i, std::uint32_t j) const {
 double smallest_sum(std::vector<double>& values, std::uint32_t q) {
   MUSTER_CHECK_OP(std::size_t{q}, <=, values.size());
   const auto end = values.begin() + q;
-  std::partial_sort(values.begin(), end, values.end());
+  std::nth_element(values.begin(), end, values.end());
+  std::sort(values.begin(), end);
   double sum = 0;
   for (auto value = values.begin(); value != end; ++value) sum += *value;
   return sum;
 }
 
 namespace {
+
+/// The same, added in any order.
+double any_smallest_sum(std::vector<double>& values, std::uint32_t q) {
+  MUSTER_CHECK_OP(std::size_t{q}, <=, values.size());
+  const auto end = values.begin() + q;
+  std::nth_element(values.begin(), end, values.end());
+  return std::accumulate(values.begin(), end, 0.0);
+}
 
 /// Relative: adding q numbers that are not negative is off by less than q units in the last place.
 double rounding_of_sum(const GramDistances& distances, std::uint32_t q) {
@@ -79,19 +89,16 @@ ScoreBounds score_bounds(const GramDistances& distances, std::uint32_t q) {
   const double rounding = rounding_of_sum(distances, q);
   std::vector<double> values;
   values.reserve(n);
+  const auto sum_of = [&](std::uint32_t i, auto bound) {
+    values.clear();
+    for (std::uint32_t j = 0; j < n; ++j)
+      if (j != i) values.push_back((distances.*bound)(i, j));
+    return distances.exact() ? smallest_sum(values, q) : any_smallest_sum(values, q);
+  };
   for (std::uint32_t i = 0; i < rows; ++i) {
-    values.clear();
-    for (std::uint32_t j = 0; j < n; ++j)
-      if (j != i) values.push_back(distances.most(i, j));
-    bounds.most[i] = smallest_sum(values, q) * (1 + rounding);
-    if (distances.exact()) {
-      bounds.least[i] = bounds.most[i];
-      continue;
-    }
-    values.clear();
-    for (std::uint32_t j = 0; j < n; ++j)
-      if (j != i) values.push_back(distances.least(i, j));
-    bounds.least[i] = smallest_sum(values, q) * (1 - rounding);
+    bounds.most[i] = sum_of(i, &GramDistances::most) * (1 + rounding);
+    bounds.least[i] =
+        distances.exact() ? bounds.most[i] : sum_of(i, &GramDistances::least) * (1 - rounding);
   }
   return bounds;
 }

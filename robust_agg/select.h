@@ -13,12 +13,12 @@ namespace muster::robust {
 /// 0; or a table of them.
 class GramDistances {
  public:
-  /// `gram`: n x n, row-major. `relative_error` times (G_ii + G_jj) bounds the error of the
-  /// distance of i and j; 0 where the matrix is exact.
+  /// `gram`: n x n, row-major. `relative_error` times (G_ii + G_jj), and `absolute_error`, bound
+  /// the error of the distance of i and j; both 0 where the matrix is exact.
   GramDistances(std::span<const double> gram, std::uint32_t n, double relative_error);
   /// `gram`: rows x n; the n squared norms are known apart from it.
   GramDistances(std::span<const double> gram, std::vector<double> squared_norms,
-                double relative_error);
+                double relative_error, double absolute_error = 0);
   /// Exact distances themselves, n x n, for what works on bounds.
   static GramDistances of_table(std::span<const double> squared_distances, std::uint32_t n);
 
@@ -36,7 +36,7 @@ class GramDistances {
   std::span<const double> gram_;
   std::vector<double> squared_norms_;
   std::uint32_t n_;
-  double relative_error_;
+  double relative_error_, absolute_error_;
   bool table_ = false;  ///< gram_ holds squared distances
 };
 

@@ -114,6 +114,9 @@ void MeteredBackend::kept_sum_of_counts(const kernels::KeptSumOfCountsJob& job, 
 void MeteredBackend::gram(const kernels::GramJob& job, Stream stream) {
   timed(kGram, [&] { inner_.gram(job, stream); });
 }
+void MeteredBackend::estimate_gram(const kernels::GramJob& job, Stream stream) {
+  timed(kGram, [&] { inner_.estimate_gram(job, stream); });
+}
 void MeteredBackend::pair_distances(const kernels::PairDistanceJob& job, Stream stream) {
   timed(kPairDistances, [&] { inner_.pair_distances(job, stream); });
 }

@@ -40,6 +40,8 @@ class MeteredBackend final : public kernels::Backend {
   void count(const kernels::CountJob& job, kernels::Stream stream) override;
   void kept_sum_of_counts(const kernels::KeptSumOfCountsJob& job, kernels::Stream stream) override;
   void gram(const kernels::GramJob& job, kernels::Stream stream) override;
+  void estimate_gram(const kernels::GramJob& job, kernels::Stream stream) override;
+  bool estimates_gram(Codec codec) const override { return inner_.estimates_gram(codec); }
   void pair_distances(const kernels::PairDistanceJob& job, kernels::Stream stream) override;
   void expand(const kernels::ExpandJob& job, kernels::Stream stream) override;
   void restore(const kernels::RestoreJob& job, kernels::Stream stream) override;

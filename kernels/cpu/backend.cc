@@ -26,10 +26,18 @@ static_assert(static_cast<int>(Codec::kI4S) == static_cast<int>(cell::Coding::kI
 static_assert(static_cast<int>(Codec::kSign1) == static_cast<int>(cell::Coding::kSign1));
 static_assert(static_cast<int>(Codec::kHsq) == static_cast<int>(cell::Coding::kHsq));
 
+static_assert(kEstimateBlock == canonical::kEstimateDepth);
+static_assert(kEstimateError >=
+              static_cast<double>(canonical::kEstimateChain +
+                                  canonical::kEstimateDepth / canonical::kEstimateChain + 8) *
+                  0x1p-24);
+
 /// Least work worth waking a thread for, in coordinates of one row.
 constexpr std::size_t kGrainCoordinates = 65'536;
 /// Shares of a coordinate range begin at multiples of this: whole cache lines of every operand.
 constexpr std::size_t kCoordinateUnit = 64;
+/// Pairs measured by one unit of work.
+constexpr std::size_t kPairGroup = 16;
 /// Rows that share one conversion of the reference of relate().
 constexpr std::size_t kRelatedRows = 16;
 /// The histograms that are there today.
@@ -82,6 +90,10 @@ class CpuBackend final : public Backend {
   void count(const CountJob& job, Stream stream) override;
   void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) override;
   void gram(const GramJob& job, Stream stream) override;
+  void estimate_gram(const GramJob& job, Stream stream) override;
+  bool estimates_gram(Codec codec) const override {
+    return kernels_.estimate_gram != nullptr && holds_floats(codec);
+  }
   void pair_distances(const PairDistanceJob& job, Stream stream) override;
   void expand(const ExpandJob& job, Stream) override {
     kernels::expand({kernels_, workers_, scratch_}, job);
@@ -259,10 +271,22 @@ void CpuBackend::gram(const GramJob& job, Stream) {
   MUSTER_CHECK_OP(job.rows, <=, job.codes.n());
   const ChunkView codes = view(job.codes);
   const GramView gram{job.centre, job.gram, job.rows != 0 ? job.rows : codes.n};
-  workers_.run(gram_tiles(codes.n, gram.rows), 1,
+  workers_.run(gram_tiles(codes.n, gram.rows, gram_tile(codes.n)), 1,
                [&](std::size_t begin, std::size_t end, std::size_t worker) {
                  kernels_.gram(codes, gram, begin, end,
                                scratch_[worker].reserve(kGramScratchBytes));
+               });
+}
+
+void CpuBackend::estimate_gram(const GramJob& job, Stream stream) {
+  if (!estimates_gram(job.codes.format.codec)) return gram(job, stream);
+  MUSTER_CHECK_OP(job.rows, ==, 0u);
+  const ChunkView codes = view(job.codes);
+  const GramView gram{job.centre, job.gram, codes.n};
+  workers_.run(gram_tiles(codes.n, codes.n, kEstimateTile), 1,
+               [&](std::size_t begin, std::size_t end, std::size_t worker) {
+                 kernels_.estimate_gram(codes, gram, begin, end,
+                                        scratch_[worker].reserve(kGramScratchBytes));
                });
 }
 
@@ -271,17 +295,22 @@ void CpuBackend::pair_distances(const PairDistanceJob& job, Stream) {
   for (const std::uint32_t row : job.pairs) MUSTER_CHECK_OP(row, <, job.codes.n());
   const ChunkView codes = view(job.codes);
   const std::size_t blocks = canonical::block_count(codes.d);
-  partials_.resize(job.distances.size() * blocks);
-  workers_.run(partials_.size(), kGrainCoordinates / canonical::kBlock,
+  const std::size_t count = job.distances.size();
+  partials_.resize(count * blocks);
+  // Block by block: what several pairs read of a row stays in the cache.
+  const std::size_t groups = divide_up(count, kPairGroup);
+  workers_.run(blocks * groups, kGrainCoordinates / canonical::kBlock / kPairGroup,
                [&](std::size_t begin, std::size_t end, std::size_t) {
                  for (std::size_t unit = begin; unit < end; ++unit) {
-                   const std::size_t pair = unit / blocks;
-                   partials_[unit] = kernels_.distance(codes, job.pairs[2 * pair],
-                                                       job.pairs[2 * pair + 1], unit % blocks);
+                   const std::size_t block = unit / groups, first = unit % groups * kPairGroup;
+                   kernels_.distances(codes, &job.pairs[2 * first],
+                                      std::min(kPairGroup, count - first), block,
+                                      &partials_[block * count + first]);
                  }
                });
-  for (std::size_t unit = 0; unit < partials_.size(); ++unit)
-    job.distances[unit / blocks] += partials_[unit];
+  for (std::size_t block = 0; block < blocks; ++block)
+    for (std::size_t pair = 0; pair < count; ++pair)
+      job.distances[pair] += partials_[block * count + pair];
 }
 
 void CpuBackend::sketch(const SketchJob& job, Stream) {

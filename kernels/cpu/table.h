@@ -158,13 +158,14 @@ constexpr std::size_t gram_tile(std::size_t n) { return n >= 512 ? 128 : n >= 12
 constexpr std::size_t gram_tiles_of_column(std::size_t j, std::size_t row_panels) {
   return j + 1 < row_panels ? j + 1 : row_panels;
 }
-constexpr std::size_t gram_tiles(std::size_t n, std::size_t rows) {
-  const std::size_t edge = gram_tile(n);
+constexpr std::size_t gram_tiles(std::size_t n, std::size_t rows, std::size_t edge) {
   const std::size_t panels = (n + edge - 1) / edge, row_panels = (rows + edge - 1) / edge;
   std::size_t tiles = 0;
   for (std::size_t j = 0; j < panels; ++j) tiles += gram_tiles_of_column(j, row_panels);
   return tiles;
 }
+/// The same of an estimated matrix: whole micro kernels of every level, both ways.
+constexpr std::size_t kEstimateTile = 96;
 /// Coordinates of f64 panels held at a time: eight rows of a micro kernel fit the first cache
 /// level.
 constexpr std::size_t kGramDepth = 512;
@@ -211,10 +212,15 @@ struct KernelTable {
   /// Tiles [begin, end), counted down one column panel after the other, and their mirror images.
   void (*gram)(const ChunkView&, const GramView&, std::size_t begin, std::size_t end,
                void* scratch);
+  /// The same in f32 (Backend::estimate_gram), tiles of kEstimateTile; null where that is not
+  /// faster.
+  void (*estimate_gram)(const ChunkView&, const GramView&, std::size_t begin, std::size_t end,
+                        void* scratch);
   /// Rows [begin, end).
   void (*sketch)(const ChunkView&, const SketchView&, std::size_t begin, std::size_t end);
-  /// Squared distance of rows i and j over one block.
-  double (*distance)(const ChunkView&, std::size_t i, std::size_t j, std::size_t block);
+  /// sums[p] = squared distance of rows pairs[2 p] and pairs[2 p + 1] over one block, p < count.
+  void (*distances)(const ChunkView&, const std::uint32_t* pairs, std::size_t count,
+                    std::size_t block, double* sums);
   /// values[k] = scale * sign_k * (H c)_k for k < count, c the centroids, H the Hadamard matrix;
   /// `values` has room for the whole rotation.
   void (*expand_eden)(const EdenView&, float* values);

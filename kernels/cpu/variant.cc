@@ -4,6 +4,7 @@
 #include "kernels/cpu/variant/combine.h"
 #include "kernels/cpu/variant/count.h"
 #include "kernels/cpu/variant/distance.h"
+#include "kernels/cpu/variant/estimate.h"
 #include "kernels/cpu/variant/gram.h"
 #include "kernels/cpu/variant/grid_norm.h"
 #include "kernels/cpu/variant/hadamard.h"
@@ -27,8 +28,13 @@ const KernelTable kTable = {
     .kept_sum_of_counts = kept_sum_of_counts,
     .window_sum = window_sum,
     .gram = gram,
+#if defined(MUSTER_CPU_ESTIMATES)
+    .estimate_gram = estimate_gram,
+#else
+    .estimate_gram = nullptr,
+#endif
     .sketch = sketch,
-    .distance = distance,
+    .distances = distances,
     .expand_eden = expand_eden,
     .unrotate = unrotate,
     .sgd = step_sgd,

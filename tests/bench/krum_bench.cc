@@ -92,6 +92,15 @@ Sample gram_by_muster(Updates& cohort) {
   });
 }
 
+/// What selections among float codes begin with, around a centre.
+Sample estimate_by_muster(Updates& cohort) {
+  return timed_run(cohort.products(), [&] {
+    const auto* const centre = reinterpret_cast<const float*>(cohort.rows[0]);
+    cohort.backend->estimate_gram({cohort.view(), centre, cohort.gram.as<double>()},
+                                  kernels::Stream::kCompute);
+  });
+}
+
 #if defined(MUSTER_BENCH_OPENBLAS)
 Sample gram_by_openblas(const Updates& cohort) {
   openblas_set_num_threads(1);
@@ -178,9 +187,10 @@ class BenchCohort final : public robust::Cohort {
 /// A round's close under Krum, exact and sketched, on the same updates.
 class Close {
  public:
-  explicit Close(Lazy cohort_of)
+  Close(Lazy cohort_of, std::size_t chunk_count)
       : keep_(std::move(cohort_of)),
         cohort_(keep_()),
+        chunk_count_(chunk_count),
         exact_(plan(robust::Scores::kExact)),
         sketched_(plan(robust::Scores::kSketched)) {
     Updates& cohort = cohort_;
@@ -206,7 +216,7 @@ class Close {
     robust::PlanRequest request;
     request.rule = robust::Krum{
         {static_cast<std::uint32_t>(cohort_.n / 5), 0}, robust::Neighbours::kNMinusFMinus2, scores};
-    request.dimension = 16 * cohort_.d;  // 10^6
+    request.dimension = chunk_count_ * cohort_.d;
     request.chunk_coordinates = static_cast<std::uint32_t>(cohort_.d);
     request.format = cohort_.format;
     request.max_updates = request.minimum_cohort = static_cast<std::uint32_t>(cohort_.n);
@@ -231,6 +241,7 @@ class Close {
 
   Lazy keep_;  ///< first: the backend outlives all below
   Updates& cohort_;
+  const std::size_t chunk_count_;
   robust::Plan exact_, sketched_;
   std::optional<robust::SketchFold> fold_;
   std::vector<std::uint32_t> indices_;
@@ -243,9 +254,9 @@ class Close {
 void add_krum(std::vector<Pair>& pairs, const Options& options) {
   const std::size_t d = options.smoke ? 4096 : 65'536;
   const std::size_t n = options.smoke ? 50 : 1000;
-  const auto gram = [&](const std::string& name, ChunkFormat format) {
+  const auto gram = [&](const std::string& name, ChunkFormat format, auto by_muster) {
     const Lazy cohort = lazily(format, n, d);
-    const auto candidate = [cohort] { return gram_by_muster(cohort()); };
+    const auto candidate = [cohort, by_muster] { return by_muster(cohort()); };
 #if defined(MUSTER_BENCH_OPENBLAS)
     pairs.push_back(
         {"P4", name + " vs BLAS", "Gmac/s", 1e9, false, candidate, {{"OpenBLAS ssyrk", [cohort] {
@@ -259,14 +270,15 @@ void add_krum(std::vector<Pair>& pairs, const Options& options) {
                                                                            cohort());
                                                                      }}}});
   };
-  gram("int8 shared Gram", {Codec::kI8S, 8});
-  gram("int8 block Gram", {Codec::kI8B, 8});
-  gram("f32 Gram", {Codec::kF32, 0});
+  gram("int8 shared Gram", {Codec::kI8S, 8}, gram_by_muster);
+  gram("int8 block Gram", {Codec::kI8B, 8}, gram_by_muster);
+  gram("f32 Gram", {Codec::kF32, 0}, gram_by_muster);
+  gram("f32 Gram, estimated", {Codec::kF32, 0}, estimate_by_muster);
   for (const bool clear : {false, true}) {
     const Lazy cohort = lazily({Codec::kI8S, 8}, n, d, clear);
     auto close = std::make_shared<std::unique_ptr<Close>>();
     const auto closing = [=]() -> Close& {
-      if (!*close) *close = std::make_unique<Close>(cohort);
+      if (!*close) *close = std::make_unique<Close>(cohort, 16);  // 10^6 coordinates
       return **close;
     };
     // Without a clear winner some rows are measured exactly, which reads all codes once.
@@ -278,6 +290,26 @@ void add_krum(std::vector<Pair>& pairs, const Options& options) {
                      [closing] { return closing().sketched(); },
                      {{"exact", [closing] { return closing().exact(); }}}});
   }
+#if defined(MUSTER_BENCH_OPENBLAS)
+  {
+    const Lazy cohort = lazily({Codec::kF32, 0}, n, d);
+    auto close = std::make_shared<std::unique_ptr<Close>>();
+    pairs.push_back({"P4",
+                     "f32 Krum close vs products alone",
+                     "close/s",
+                     1,
+                     false,
+                     [=] {
+                       if (!*close) *close = std::make_unique<Close>(cohort, 1);
+                       return (*close)->exact();
+                     },
+                     {{"OpenBLAS ssyrk", [cohort] {
+                         Sample sample = gram_by_openblas(cohort());
+                         sample.items = 1;
+                         return sample;
+                       }}}});
+  }
+#endif
   for (const Codec codec : {Codec::kF32, Codec::kI8S}) {
     const Lazy some = lazily({codec, codec == Codec::kI8S ? std::uint8_t{8} : std::uint8_t{0}},
                              options.smoke ? 10 : 200, d);

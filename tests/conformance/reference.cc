@@ -202,6 +202,32 @@ void reference_gram(const HostCohort& cohort, std::span<const float> centre,
       });
 }
 
+void reference_estimate(const HostCohort& cohort, std::span<const float> centre,
+                        std::span<double> gram) {
+  const std::size_t n = cohort.n();
+  std::vector<std::vector<float>> rows(n, std::vector<float>(cohort.d));
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t k = 0; k < cohort.d; ++k)
+      rows[i][k] = cohort.value(i, k) - (centre.empty() ? 0 : centre[k]);
+  for (std::size_t begin = 0; begin < cohort.d; begin += canonical::kEstimateDepth) {
+    const std::size_t end = std::min(begin + canonical::kEstimateDepth, cohort.d);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < n; ++j) {
+        float sum = 0;
+        for (std::size_t chain = begin; chain < end; chain += canonical::kEstimateChain) {
+          float products = 0;
+          for (std::size_t k = chain; k < std::min(chain + canonical::kEstimateChain, end); ++k)
+            products = std::fma(rows[i][k], rows[j][k], products);
+          sum += products;
+        }
+        gram[i * n + j] +=
+            i != j ? static_cast<double>(sum) : lane_sum(begin, end, [&](std::size_t k) {
+              return static_cast<double>(rows[i][k]) * static_cast<double>(rows[i][k]);
+            });
+      }
+  }
+}
+
 void reference_distance(const HostCohort& cohort, std::size_t i, std::size_t j, double& sum) {
   for_each_block(cohort.d, [&](std::size_t begin, std::size_t end) {
     sum += lane_sum(begin, end, [&](std::size_t k) {

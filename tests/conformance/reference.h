@@ -34,6 +34,10 @@ std::vector<std::int64_t> reference_window_sum(const HostCohort& cohort, const W
 void reference_gram(const HostCohort& cohort, std::span<const float> centre,
                     std::span<double> gram);
 
+/// The same for what is estimated in f32.
+void reference_estimate(const HostCohort& cohort, std::span<const float> centre,
+                        std::span<double> gram);
+
 /// Adds to `sum`.
 void reference_distance(const HostCohort& cohort, std::size_t i, std::size_t j, double& sum);
 

@@ -182,6 +182,31 @@ class ReferenceBackend final : public kernels::Backend {
       }
   }
 
+  /// The canonical matrix, every entry pushed by the permitted error: one way or the other.
+  void estimate_gram(const kernels::GramJob& job, kernels::Stream) override {
+    ++estimates_;
+    const std::size_t n = job.codes.n();
+    std::vector<double> exact_entries(n * n);
+    const auto entry = [&](std::size_t i, std::size_t j) {
+      return by_blocks(job.codes.d, 0, [&](std::size_t k) {
+        const double c = job.centre == nullptr ? 0 : double{job.centre[k]};
+        return (exact(job.codes, i, k) - c) * (exact(job.codes, j, k) - c);
+      });
+    };
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = i; j < n; ++j)
+        exact_entries[i * n + j] = exact_entries[j * n + i] = entry(i, j);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < n; ++j) {
+        const double push = std::sqrt(exact_entries[i * n + i] * exact_entries[j * n + j]) *
+                            kernels::kEstimateError * ((i * j + i + j) % 2 == 0 ? 0.9 : -0.9);
+        job.gram[i * n + j] += exact_entries[i * n + j] + (i == j ? 0 : push);
+      }
+  }
+  bool estimates_gram(Codec codec) const override {
+    return estimating_ && kernels::holds_floats(codec);
+  }
+
   void pair_distances(const kernels::PairDistanceJob& job, kernels::Stream) override {
     pairs_measured_ += job.distances.size();
     for (std::size_t p = 0; p < job.distances.size(); ++p) {
@@ -296,9 +321,11 @@ class ReferenceBackend final : public kernels::Backend {
 
   /// Makes Gram entries wrong by up to this relative error, as other hardware might.
   void set_gram_noise(double noise) { gram_noise_ = noise; }
+  void set_estimating() { estimating_ = true; }
   std::size_t pairs_measured() const { return pairs_measured_; }
   std::size_t grams() const { return grams_; }
   std::size_t centred_grams() const { return centred_grams_; }
+  std::size_t estimates() const { return estimates_; }
 
  private:
   static std::int64_t on_grid(double x, int grid_bits) {
@@ -386,7 +413,8 @@ class ReferenceBackend final : public kernels::Backend {
   std::size_t budget_;
   std::size_t allocated_ = 0;
   std::size_t pairs_measured_ = 0;
-  std::size_t grams_ = 0, centred_grams_ = 0;
+  std::size_t grams_ = 0, centred_grams_ = 0, estimates_ = 0;
+  bool estimating_ = false;
   double gram_noise_ = 0;
 };
 

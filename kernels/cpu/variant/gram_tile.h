@@ -10,7 +10,7 @@ namespace {
 /// A rectangle of the Gram matrix.
 struct GramTile {
   size_t i, j;           ///< first row, first column
-  size_t rows, columns;  ///< at most gram_tile(n)
+  size_t rows, columns;  ///< at most gram_tile(n), or kEstimateTile
   double* gram;          ///< row-major, n wide
   size_t n;
 };
@@ -26,7 +26,9 @@ MUSTER_CELL size_t at_most(size_t count, size_t limit) { return count < limit ? 
 class GramTiles {
  public:
   MUSTER_CELL GramTiles(const ChunkView& view, const GramView& job, size_t first)
-      : gram_(job.gram), n_(view.n), rows_(job.rows), edge_(gram_tile(view.n)), i_(first) {
+      : GramTiles(view, job, first, gram_tile(view.n)) {}
+  MUSTER_CELL GramTiles(const ChunkView& view, const GramView& job, size_t first, size_t edge)
+      : gram_(job.gram), n_(view.n), rows_(job.rows), edge_(edge), i_(first) {
     for (; i_ >= column_tiles(); ++j_) i_ -= column_tiles();
   }
   MUSTER_CELL GramTile tile() const {

@@ -2,10 +2,26 @@
 // products. The vector is converted once for a group of rows.
 #pragma once
 
-#include "kernels/cpu/variant/distance.h"
+#include "kernels/cpu/variant/strip.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
+
+double sum_square_differences(const double* __restrict a, const double* __restrict b,
+                              size_t padded) {
+  alignas(64) double lanes[canonical::kLanes];
+  for (size_t lane = 0; lane < canonical::kLanes; ++lane) {
+    double sum = 0;
+    size_t k = 0;
+    do {  // never empty, and g++ must see it to put lanes side by side
+      const double difference = a[k + lane] - b[k + lane];
+      sum += difference * difference;
+      k += canonical::kLanes;
+    } while (k < padded);
+    lanes[lane] = sum;
+  }
+  return canonical::fold(lanes);
+}
 
 double sum_products(const double* __restrict a, const double* __restrict b, size_t padded) {
   alignas(64) double lanes[canonical::kLanes];
