@@ -17,10 +17,10 @@ namespace {
 // Silent peers go after the handshake limit, dead ones when the kernel's probes have no answer.
 // ZMQ_HEARTBEAT_* would do the latter too, but libzmq cancels a timer by walking all timers of its
 // I/O thread, and every answer to a heartbeat cancels one: with 10,000 connections the thread did
-// little else (docs/decisions.md). Heartbeats of clients are answered all the same. High waters count
-// messages per peer: peers x high water x message is the memory they can take. A reply to a full or
-// gone peer is dropped and counted, never waited for. ROUTER_HANDOVER stays off: routing ids are
-// chosen by the peers, and one must not displace another.
+// little else (docs/decisions.md). Heartbeats of clients are answered all the same. High waters
+// count messages per peer: peers x high water x message is the memory they can take. A reply to a
+// full or gone peer is dropped and counted, never waited for. ROUTER_HANDOVER stays off: routing
+// ids are chosen by the peers, and one must not displace another.
 constexpr int kHandshakeMs = 2'000;
 constexpr int kProbeAfterSeconds = 15, kProbeEverySeconds = 5, kProbes = 3;
 constexpr int kUnansweredMs = 30'000;  ///< what was sent and never confirmed ends a connection

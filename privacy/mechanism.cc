@@ -75,6 +75,25 @@ Result<Mechanism> trimmed_mean(const MechanismRequest& request, std::uint32_t f)
   return mechanism;
 }
 
+Result<Mechanism> trimmed_shards(const MechanismRequest& request, std::uint32_t shards,
+                                 std::uint32_t f) {
+  if (shards == 0 || request.n % shards != 0)
+    return refuse("shard_shape",
+                  fmt::format("{} updates do not make {} shards of one size", request.n, shards));
+  const std::uint32_t size = request.n / shards;
+  if (size <= 2 * std::uint64_t{f})
+    return refuse("trim_bound", fmt::format("a trimmed mean in shards of {} cannot leave out f = "
+                                            "{} at either end: they must be larger than 2f",
+                                            size, f));
+  MUSTER_ASSIGN(const NoiseGrid grid, grid_of(request, request.n));
+  Mechanism mechanism = make("gaussian trimmed mean in shards", request, grid, grid.bound,
+                             static_cast<double>(shards) * (size - 2.0 * f));
+  mechanism.formula =
+      formula(mechanism, sum_sensitivity(request.adjacency), "C / (G (n_g - 2f))",
+              fmt::format("{} / ({} * ({} - 2 * {}))", request.clip_norm, shards, size, f));
+  return mechanism;
+}
+
 Result<Mechanism> centred_clipping(const MechanismRequest& request) {
   MUSTER_ASSIGN(const NoiseGrid grid, grid_of(request, request.n));
   Mechanism mechanism = make("gaussian centred clipping", request, grid, grid.bound, request.n);

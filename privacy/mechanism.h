@@ -53,6 +53,13 @@ Result<Mechanism> gaussian_mean(const MechanismRequest& request, std::uint32_t m
 /// zero vectors. Zero-out: C / (n - 2f). "trim_bound" unless 2f < n.
 Result<Mechanism> trimmed_mean(const MechanismRequest& request, std::uint32_t f);
 
+/// Lemma L2: the kept values of `shards` disjoint shards of n / shards devices, f left out at
+/// either end in each, all added up; a device is in one shard, by an assignment that does not look
+/// at updates. Zero-out: C / (shards (n / shards - 2f)). "shard_shape" where n is no multiple,
+/// "trim_bound" unless 2f < n / shards.
+Result<Mechanism> trimmed_shards(const MechanismRequest& request, std::uint32_t shards,
+                                 std::uint32_t f);
+
 /// Lemma L4 with one step: v + sum of Pi_tau(x_i - v) / n around a public v, the last noised
 /// release. Zero-out drops the term: tau / n.
 Result<Mechanism> centred_clipping(const MechanismRequest& request);

@@ -116,6 +116,44 @@ Result<double> close_buckets(PrivateClose& close) {
   return std::ldexp(1.0, -inner.grid_bits) / outcome.divisor;
 }
 
+Status close_trimmed_shards(PrivateClose& close) {
+  const PrivateRound& round = close.round;
+  kernels::Backend& backend = close.backend;
+  std::vector<const std::byte*> addresses;
+  const privacy::Rows rows = rows_of(close, addresses);
+  MUSTER_ASSIGN(const auto contributions,
+                clip_to_grid(backend, rows, close.plan.request.value_bound, round.mechanism.grid));
+  const auto members = deal(*close.cohort, round.plan.parts);
+  MUSTER_ASSIGN(const WipedBuffer kept,
+                WipedBuffer::allocate(backend, rows.chunk_coordinates * sizeof(std::int64_t)));
+  // Every row's codes are looked up once a chunk, however many shards there are.
+  for (std::uint32_t c = 0; c < rows.chunk_count(); ++c) {
+    MUSTER_ASSIGN(const kernels::Codes codes, rows.chunk(c));
+    for (const auto& shard : members) {
+      if (shard.empty()) continue;  // zeros are kept, and add nothing
+      std::vector<const std::byte*> chosen;
+      privacy::Contributions theirs;
+      for (const std::uint32_t row : shard) {
+        chosen.push_back(codes.rows[row]);
+        theirs.factors.push_back(contributions.factors[row]);
+      }
+      privacy::Rows part;
+      part.n = static_cast<std::uint32_t>(shard.size());
+      part.dimension = part.chunk_coordinates = codes.d;
+      part.chunk = [&](std::uint32_t) -> Result<kernels::Codes> {
+        return kernels::Codes{codes.format, codes.d, chosen, codes.scale_exponents};
+      };
+      auto* const sum = kept.as<std::int64_t>();
+      clear(backend, sum, codes.d);
+      MUSTER_TRY(
+          privacy::add_trimmed(backend, part, theirs, round.plan.part_size, round.plan.f, sum));
+      backend.merge({sum, 0, 1, close.sum + rows.begin(c), codes.d}, kStream);
+      backend.wait(backend.record(kStream));
+    }
+  }
+  return {};
+}
+
 Status close_shards(PrivateClose& close) {
   const PrivateRound& round = close.round;
   kernels::Backend& backend = close.backend;

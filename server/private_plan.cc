@@ -22,7 +22,7 @@ NoisedSum sum_of(const TaskConfig& task) {
     case Placement::kBuckets:
       return NoisedSum::kBuckets;
     case Placement::kShards:
-      return NoisedSum::kShards;
+      return task.rule == "trimmed_mean" ? NoisedSum::kTrimmedShards : NoisedSum::kShards;
     default:
       break;
   }
@@ -77,8 +77,11 @@ Status plan_shards(const TaskConfig& task, const RuleChoice& choice, const robus
   out.parts = task.privacy->shards;
   if (out.parts == 0)
     return {Code::kInvalid, "shard_shape", "mechanism shards needs a number of shards"};
+  if (const auto* trimmed = std::get_if<robust::TrimmedMean>(&choice.rule))
+    out.f = trimmed->f.of(out.request.n / out.parts);
   MUSTER_TRY(out.mechanism(out.request.clip_norm).status());
   out.part_size = divide_up(out.request.n, out.parts);
+  if (out.sum == NoisedSum::kTrimmedShards) return {};
   robust::PlanRequest request = plan.request;
   request.rule = choice.rule;
   request.pre_steps = choice.pre_steps;
@@ -110,7 +113,8 @@ Status plan_clip(const TaskConfig& task, PrivatePlan& out) {
 void prepare_private(const TaskConfig& task, const RuleChoice& choice,
                      robust::PlanRequest& request) {
   const NoisedSum sum = sum_of(task);
-  if (sum != NoisedSum::kBuckets && sum != NoisedSum::kShards) return;
+  if (sum != NoisedSum::kBuckets && sum != NoisedSum::kShards && sum != NoisedSum::kTrimmedShards)
+    return;
   // The rule runs elsewhere; rows are what is needed of this plan.
   request.keeps_rows = true;
   request.pre_steps.clear();
@@ -139,7 +143,8 @@ Result<PrivatePlan> plan_privacy(const TaskConfig& task, const RuleChoice& choic
                   "what BLT noise costs in rounding grows with the rounds; give rounds");
   MUSTER_TRY(plan_clip(task, out));
   if (out.sum == NoisedSum::kBuckets) MUSTER_TRY(plan_buckets(task, choice, plan, backend, out));
-  if (out.sum == NoisedSum::kShards) MUSTER_TRY(plan_shards(task, choice, plan, backend, out));
+  if (out.config.placement() == Placement::kShards)
+    MUSTER_TRY(plan_shards(task, choice, plan, backend, out));
   MUSTER_ASSIGN(const privacy::Mechanism mechanism, out.mechanism(out.request.clip_norm));
   const double most = static_cast<double>(out.request.n) * out.max_weight *
                       static_cast<double>(mechanism.grid.bound);
@@ -160,6 +165,9 @@ std::vector<robust::MemoryItem> private_memory(const PrivatePlan& privacy, const
     case NoisedSum::kTrimmed:
       return {
           {"scratch of the noised window", backend.window_sum_scratch_bytes(privacy.request.n)}};
+    case NoisedSum::kTrimmedShards:
+      return {{"scratch of a shard's window", backend.window_sum_scratch_bytes(privacy.part_size)},
+              {"a shard's kept values", 8 * plan.rule_chunk}};
     case NoisedSum::kCentred:
       return {{"centre on the grid", 8 * plan.rule_chunk}, {"released aggregate", 4 * d}};
     case NoisedSum::kVotes:
@@ -183,6 +191,8 @@ Result<privacy::Mechanism> PrivatePlan::mechanism(double clip_norm) const {
       return privacy::gaussian_mean(now, max_weight, weight_total);
     case NoisedSum::kTrimmed:
       return privacy::trimmed_mean(now, f);
+    case NoisedSum::kTrimmedShards:
+      return privacy::trimmed_shards(now, parts, f);
     case NoisedSum::kCentred:
       return privacy::centred_clipping(now);
     case NoisedSum::kVotes:

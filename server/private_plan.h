@@ -17,12 +17,13 @@ namespace muster::server {
 
 /// The integers that noise is added to.
 enum class NoisedSum : std::uint8_t {
-  kMean,     ///< sum of clipped updates
-  kTrimmed,  ///< sum of the kept values (lemma L1)
-  kCentred,  ///< sum of clipped differences to the last release (L4)
-  kVotes,    ///< sums of votes (L7)
-  kBuckets,  ///< every bucket's sum; the rule runs on the noised means (L8)
-  kShards,   ///< sum of the shards' clipped outputs; the rule runs in each shard (L9)
+  kMean,           ///< sum of clipped updates
+  kTrimmed,        ///< sum of the kept values (lemma L1)
+  kCentred,        ///< sum of clipped differences to the last release (L4)
+  kVotes,          ///< sums of votes (L7)
+  kBuckets,        ///< every bucket's sum; the rule runs on the noised means (L8)
+  kShards,         ///< sum of the shards' clipped outputs; the rule runs in each shard (L9)
+  kTrimmedShards,  ///< sum of the values that a trimmed mean keeps in each shard (L2)
 };
 
 struct PrivatePlan {
@@ -31,7 +32,7 @@ struct PrivatePlan {
   privacy::MechanismRequest request;  ///< at the configured clip norm
   std::uint32_t max_weight = 1;       ///< kMean
   double weight_total = 0;            ///< kMean: W
-  std::uint32_t f = 0;                ///< kTrimmed
+  std::uint32_t f = 0;                ///< kTrimmed; kTrimmedShards: in each shard
   double step = 1;                    ///< kVotes: how far one round moves a coordinate
   std::uint32_t parts = 0;            ///< buckets or shards,
   std::uint32_t part_size = 0;        ///< of so many updates at most

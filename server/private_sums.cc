@@ -202,6 +202,10 @@ Result<NoisedSums> noise_sums(PrivateClose close) {
       outcome.divisor = divisor_of(close.plan, divisor);
       break;
     }
+    case NoisedSum::kTrimmedShards:
+      MUSTER_TRY(close_trimmed_shards(close));
+      MUSTER_TRY(noise());
+      break;
     case NoisedSum::kShards:
       MUSTER_TRY(close_shards(close));
       MUSTER_TRY(noise());

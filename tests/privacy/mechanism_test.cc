@@ -68,6 +68,7 @@ TEST(Mechanism, MovesWhatTheDecisionTableSays) {
     check(gaussian_mean(request).value(), twice * 2 / 1000);
     check(gaussian_mean(request, 5, 2000).value(), twice * 5 * 2 / 2000);
     check(trimmed_mean(request, 100).value(), twice * 2 / 800);
+    check(trimmed_shards(request, 40, 5).value(), twice * 2 / (40 * 15));
     check(centred_clipping(request).value(), twice * 2 / 1000);
     check(noised_buckets(request, 50, 20).value(), twice * 2 / 20);
     check(sign_votes(request).value(), twice * 100);
@@ -82,6 +83,9 @@ TEST(Mechanism, MovesWhatTheDecisionTableSays) {
 TEST(Mechanism, RefusesShapesThatHaveNoBound) {
   const MechanismRequest request = request_of(Adjacency::kZeroOut);
   EXPECT_EQ(trimmed_mean(request, 500).status().reason(), "trim_bound");
+  EXPECT_EQ(trimmed_shards(request, 40, 13).status().reason(), "trim_bound");
+  EXPECT_EQ(trimmed_shards(request, 41, 1).status().reason(), "shard_shape");
+  EXPECT_EQ(trimmed_shards(request, 0, 1).status().reason(), "shard_shape");
   EXPECT_EQ(noised_buckets(request, 50, 21).status().reason(), "bucket_shape");
   EXPECT_EQ(sample_and_aggregate(request, 0).status().reason(), "shard_shape");
   EXPECT_EQ(gaussian_mean(request, 1, -5).status().reason(), "privacy_parameter");

@@ -2,7 +2,10 @@
 // on disk before it, never forgotten, never made twice.
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "base/log.h"
+#include "server/model_store.h"
 #include "tests/sim/private_fixture.h"
 
 namespace muster::sim {
@@ -121,12 +124,66 @@ INSTANTIATE_TEST_SUITE_P(
              "noise_multiplier = 0.125\nclip_norm = 0.5\nmechanism = 'buckets'\nbuckets = 4\n"},
         Case{"Shards", "rule = 'median'\n",
              "noise_multiplier = 1.0\nclip_norm = 0.5\nmechanism = 'shards'\nshards = 4\n"},
+        Case{"TrimmedShards", "rule = 'trimmed_mean'\nf = 1\n",
+             "noise_multiplier = 1.0\nclip_norm = 0.5\nmechanism = 'shards'\nshards = 3\n"},
         Case{"Tree", "rule = 'clipped_mean'\n",
              "noise_multiplier = 1.0\nclip_norm = 0.5\nsampling = 'tree'\n"},
         Case{"Blt", "rule = 'clipped_mean'\n",
              "noise_multiplier = 1.0\nclip_norm = 0.5\nsampling = 'blt'\n"},
         Case{"Adaptive", "rule = 'clipped_mean'\n",
              "noise_multiplier = 0.5\nclip_norm = 0.5\nadaptive_clip = 'noised'\n"}),
+    [](const auto& instance) { return std::string(instance.param.name); });
+
+/// Little noise, and every device sends the same vector of norm C: it is what must come out. A sum
+/// that lost a part, or was divided by another number, is far from it.
+class PrivateValue : public testing::TestWithParam<Case> {};
+
+TEST_P(PrivateValue, WhatAllDevicesSendIsReleased) {
+  log_setup(LogFormat::kAuto, LogLevel::kError);
+  SimulatedStorage storage(1);
+  ManualClock clock;
+  auto node = SimNode::boot(storage, options_for(GetParam()), clock);
+  ASSERT_TRUE(node.ok()) << node.status().to_string();
+  Fleet fleet(1);
+  for (std::uint32_t device = 0; device < kDevices; ++device)
+    for (std::uint32_t c = 0; c < 3; ++c) {
+      auto& chunk = fleet.update(device).chunks[c];
+      const std::size_t codes =
+          4 * scale_count(chunk_plan().format, chunk_plan().coordinates_of(c));
+      std::fill(chunk.begin() + static_cast<std::ptrdiff_t>(codes), chunk.end(), std::byte{0});
+      if (c > 0) continue;
+      store(chunk, 0, 0.5f / 127);  // the first block's scale
+      chunk[codes] = std::byte{127};
+    }
+  std::mt19937_64 random(1);
+  const Status status = fleet.submit(**node, random);
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  ASSERT_EQ(fleet.receipts(), kDevices);
+  const auto hash = (*node)->model_hash(1);
+  ASSERT_TRUE(hash.ok()) << hash.status().to_string();
+  server::ModelStore models(storage, "data");
+  const auto model = models.load("t", 1, *hash);
+  ASSERT_TRUE(model.ok()) << model.status().to_string();
+  // The greatest deviation of the noise is 0.125 * 0.5 * 2 / 3 here; six of them, and of a mean.
+  const std::vector<float>& values = model->state.values;
+  EXPECT_NEAR(values[0], 0.5, 0.25);
+  EXPECT_NEAR(std::accumulate(values.begin() + 1, values.end(), 0.0) / 999, 0, 0.008);
+}
+
+constexpr char kQuiet[] = "noise_multiplier = 0.125\nclip_norm = 0.5\n";
+
+INSTANTIATE_TEST_SUITE_P(
+    Mechanisms, PrivateValue,
+    testing::Values(
+        Case{"Mean", "rule = 'clipped_mean'\n", kQuiet},
+        Case{"Trimmed", "rule = 'trimmed_mean'\nf = 2\n", kQuiet},
+        Case{"Centred", "rule = 'centred_clipping'\n", kQuiet},
+        Case{"TrimmedShards", "rule = 'trimmed_mean'\nf = 1\n",
+             "noise_multiplier = 0.125\nclip_norm = 0.5\nmechanism = 'shards'\nshards = 3\n"},
+        Case{"Shards", "rule = 'median'\n",
+             "noise_multiplier = 0.125\nclip_norm = 0.5\nmechanism = 'shards'\nshards = 3\n"},
+        Case{"Blt", "rule = 'clipped_mean'\n",
+             "noise_multiplier = 0.125\nclip_norm = 0.5\nsampling = 'blt'\n"}),
     [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace
