@@ -1,6 +1,7 @@
-// An attacker who knows everything but whether one device took part guesses it from releases. The
-// canary is clipped, so it moves the sum by the whole bound in a direction the attacker knows; the
-// attacker subtracts what everyone else sent. What remains is noise with or without the canary.
+// An attacker who knows everything but which canaries took part guesses it from releases. A canary
+// is clipped, so it moves the sum by the whole bound in a direction of its own, and what else lies
+// in that direction the attacker knows. What remains is noise with or without the canary.
+// tests/sim/canary_test.cc does the same through a whole server.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -20,22 +21,25 @@
 namespace muster::privacy {
 namespace {
 
-constexpr std::size_t kD = 256;
-constexpr std::uint32_t kN = 40;  // the canary is the last
-constexpr std::size_t kRuns = 200;
+constexpr std::size_t kD = 256, kWidth = 4;  ///< coordinates of a direction
+constexpr std::uint32_t kN = 40;
+constexpr std::size_t kRuns = 200;  ///< of each canary, in each world
 constexpr double kDelta = 1e-5;
-constexpr double kConfidence = 0.95;
 
 std::uint64_t test_seed() {
   const char* text = std::getenv("MUSTER_TEST_SEED");
   return text != nullptr ? std::strtoull(text, nullptr, 10) : 20'261'129;
 }
 
-/// Rounds of a mechanism, with the noise of `noise_of`: another one's, or none.
+/// Rounds of a mechanism with `quarters` fourths of the noise that it claims.
 class Rounds {
  public:
-  Rounds(Mechanism claimed, std::uint32_t trim, const NoiseGrid* noise_of, std::uint64_t seed)
-      : mechanism_(std::move(claimed)), trim_(trim), noise_of_(noise_of), random_(seed) {
+  Rounds(Mechanism claimed, Roles roles, int quarters, std::uint64_t seed)
+      : mechanism_(std::move(claimed)),
+        roles_(roles),
+        quarters_(quarters),
+        random_(seed),
+        worlds_(seed + 1) {
     kernels::BackendOptions options;
     options.kind = "cpu";
     options.threads = 1;
@@ -45,33 +49,37 @@ class Rounds {
     master_.emplace(Secret::copy_of(bytes).value());
   }
 
-  /// The attacker's statistic on one release: in units of the clip norm, the part of the sum along
-  /// the canary that the others do not explain.
-  double run(bool canary_in) {
-    std::normal_distribution<float> normal(0, 0.02f);
-    std::vector<std::vector<float>> updates(kN, std::vector<float>(kD));
-    for (auto& x : updates)
-      for (float& v : x) v = normal(random_);
-    // 0.5 in four coordinates, a hundred times too long.
-    updates.back().assign(kD, 0.0f);
-    for (std::size_t k = 0; k < 4; ++k) updates.back()[k] = canary_in ? 50.0f : 0.0f;
-    const std::vector<std::int64_t> noised = sum_of(updates, true);
-    updates.back().assign(kD, 0.0f);
-    const std::vector<std::int64_t> others = sum_of(updates, false);
-    double along = 0;
-    for (std::size_t k = 0; k < 4; ++k)
-      along += 0.5 * static_cast<double>(noised[k] - others[k]) * mechanism_.grid.step;
-    return along;
-  }
-
-  std::vector<double> runs(bool canary_in) {
-    std::vector<double> statistics(kRuns);
-    for (double& statistic : statistics) statistic = run(canary_in);
-    return statistics;
+  Observed observe() {
+    Observed observed;
+    for (std::size_t run = 0; run < 2 * kRuns; ++run) this->run(observed);
+    return observed;
   }
 
  private:
-  std::vector<std::int64_t> sum_of(const std::vector<std::vector<float>>& updates, bool noised) {
+  void run(Observed& observed) {
+    const std::vector<bool> in = worlds_.next(roles_.canaries(kN));
+    // Halves in the canary's coordinates, a hundred times too long; small values elsewhere, which
+    // the attacker knows. Nobody else has anything in the directions of canaries: a sum would be
+    // known too, but the order of values is what trimming looks at.
+    std::normal_distribution<float> normal(0, 0.02f);
+    std::vector<std::vector<float>> updates(kN, std::vector<float>(kD));
+    for (std::uint32_t i = 0; i < kN; ++i) {
+      const std::uint32_t canary = roles_.canary_of(i);
+      if (roles_.is_canary(i) && !in[canary]) continue;
+      for (std::size_t k = kN * kWidth; k < kD; ++k) updates[i][k] = normal(random_);
+      for (std::size_t k = 0; k < kWidth; ++k) updates[i][canary * kWidth + k] = 50.0f;
+    }
+    const std::vector<std::int64_t> sums = noised_sums(updates);
+    for (std::uint32_t canary = 0; canary < in.size(); ++canary) {
+      // In units of the clip norm.
+      double along = 0;
+      for (std::size_t k = 0; k < kWidth; ++k)
+        along += 0.5 * static_cast<double>(sums[canary * kWidth + k]) * mechanism_.grid.step;
+      observed.add(along, in[canary]);
+    }
+  }
+
+  std::vector<std::int64_t> noised_sums(const std::vector<std::vector<float>>& updates) {
     std::vector<const std::byte*> addresses;
     for (const auto& x : updates) addresses.push_back(reinterpret_cast<const std::byte*>(x.data()));
     const Rows rows{kN, kD, kD, [&](std::uint32_t) {
@@ -80,22 +88,27 @@ class Rounds {
     const Contributions contributions = clip_to_grid(*backend_, rows, 100, mechanism_.grid).value();
     std::vector<std::int64_t> sum(kD);
     const std::vector<std::int64_t> ones(kN, 1);
-    const Status added = trim_ > 0
-                             ? add_trimmed(*backend_, rows, contributions, kN, trim_, sum.data())
-                             : add_contributions(*backend_, rows, contributions, ones, sum.data());
+    const Status added =
+        roles_.trim > 0 ? add_trimmed(*backend_, rows, contributions, kN, roles_.trim, sum.data())
+                        : add_contributions(*backend_, rows, contributions, ones, sum.data());
     EXPECT_TRUE(added.ok()) << added.to_string();
-    if (!noised || noise_of_ == nullptr) return sum;
     std::array<std::byte, 32> round_secret{}, digest{};
     for (std::byte& b : round_secret) b = static_cast<std::byte>(random_());
     const Secret key = noise_key(*master_, {1, ++round_, round_secret, digest}).value();
-    add_noise(*backend_, key, kReleaseVector, *noise_of_, sum.data(), kD);
+    NoiseGrid quarter = mechanism_.grid;
+    quarter.log2_sigma -= 2;
+    if (quarters_ == 4)
+      add_noise(*backend_, key, kReleaseVector, mechanism_.grid, sum.data(), kD);
+    else if (quarters_ > 0)
+      add_noise(*backend_, key, kReleaseVector, quarter, sum.data(), kD, quarters_);
     return sum;
   }
 
   Mechanism mechanism_;
-  std::uint32_t trim_;
-  const NoiseGrid* noise_of_;
+  Roles roles_;
+  int quarters_;
   std::mt19937_64 random_;
+  Worlds worlds_;
   std::unique_ptr<kernels::Backend> backend_;
   std::optional<Secret> master_;
   std::uint64_t round_ = 0;
@@ -106,52 +119,59 @@ Mechanism mechanism_of(double z, std::uint32_t trim) {
   return (trim > 0 ? trimmed_mean(request, trim) : gaussian_mean(request)).value();
 }
 
-/// Learns a threshold on 200 runs of each world, and guesses 200 more of each.
-Guesses attack(const Mechanism& claimed, std::uint32_t trim, const NoiseGrid* noise,
-               const char* what, double epsilon) {
-  const std::uint64_t seed = test_seed();
-  Rounds rounds(claimed, trim, noise, seed);
-  const auto learn_in = rounds.runs(true), learn_out = rounds.runs(false);
-  const double threshold = best_threshold(learn_in, learn_out, kDelta, kConfidence);
-  const auto with = rounds.runs(true), without = rounds.runs(false);
-  const Guesses guesses = guess(with, without, threshold, kDelta, kConfidence);
-  std::printf(
-      "seed %llu, %s, %s: claimed epsilon %.3f at delta %g; %zu of %zu said in wrongly, %zu "
-      "missed; "
-      "epsilon is at least %.3f (95 %%)\n",
-      static_cast<unsigned long long>(seed), claimed.name.c_str(), what, epsilon, kDelta,
-      guesses.false_in, guesses.runs, guesses.missed, guesses.epsilon_at_least);
-  return guesses;
-}
-
 class Canary : public testing::TestWithParam<std::tuple<double, std::uint32_t>> {};
 
-TEST_P(Canary, IsHiddenByTheNoiseThatIsClaimedAndFoundWithout) {
+TEST_P(Canary, IsHiddenByTheNoiseThatIsClaimedAndFoundWithAQuarterLess) {
   const auto [z, trim] = GetParam();
   const Mechanism claimed = mechanism_of(z, trim);
-  const double epsilon = gaussian_epsilon(1 / claimed.noise_multiplier, kDelta);
-  EXPECT_LT(attack(claimed, trim, &claimed.grid, "as released", epsilon).epsilon_at_least, epsilon);
-  // Trimming hides this canary, for it is extreme in its coordinates; the clipped mean does not.
-  if (trim > 0) return;
-  const Guesses bare = attack(claimed, trim, nullptr, "without noise", epsilon);
-  EXPECT_GT(bare.epsilon_at_least, 1.5 * epsilon);
-  EXPECT_EQ(bare.false_in + bare.missed, 0u);
-  // And the attack has the power to find noise that is an eighth of what was claimed.
-  NoiseGrid noise = claimed.grid;
-  noise.log2_sigma -= 3;
-  EXPECT_GT(attack(claimed, trim, &noise, "an eighth of the noise", epsilon).epsilon_at_least,
-            epsilon);
+  const Roles roles{trim};
+  const double mu = 1 / claimed.noise_multiplier, epsilon = gaussian_epsilon(mu, kDelta);
+  const Attack attack(mu, kRuns * roles.canaries(kN), kDelta);
+  const auto shows = [&](int quarters, const char* what) {
+    const std::uint64_t seed = test_seed();
+    const Observed seen = Rounds(claimed, roles, quarters, seed).observe();
+    std::printf("seed %llu, %s, z %g (epsilon %.3f at %g), %s: %s\n",
+                static_cast<unsigned long long>(seed), claimed.name.c_str(), z, epsilon, kDelta,
+                what, attack.say(seen.with, seen.without).c_str());
+    return attack.shows(seen.with, seen.without);
+  };
+  const Shown released = shows(4, "as released");
+  EXPECT_LT(released.epsilon, epsilon);
+  EXPECT_LT(gaussian_epsilon(released.mu, kDelta), epsilon);
+  // The attack is near what an attacker can do at all,
+  EXPECT_GT(released.mu, 0.6 * mu);
+  // has the power to find that a quarter of the noise is missing,
+  EXPECT_GT(gaussian_epsilon(shows(3, "a quarter less noise").mu, kDelta), epsilon);
+  EXPECT_GT(gaussian_epsilon(shows(2, "half the noise").mu, kDelta), epsilon);
+  // and without noise needs no assumption about what kind of noise there is.
+  EXPECT_GT(shows(0, "without noise").epsilon, epsilon);
 }
 
 INSTANTIATE_TEST_SUITE_P(Mechanisms, Canary,
-                         testing::Values(std::tuple(2.0, 0u), std::tuple(4.0, 0u),
-                                         std::tuple(1.0, 4u)));
+                         testing::Values(std::tuple(1.0, 0u), std::tuple(2.0, 0u),
+                                         std::tuple(1.0, 3u)));
 
 // Published values: 0 of 200 at 97.5 % is 1.83 %, 10 of 100 is 17.62 %.
 TEST(ClopperPearson, GivesKnownBounds) {
   EXPECT_NEAR(rate_at_most(0, 200, 0.025), 0.018275, 1e-5);
   EXPECT_NEAR(rate_at_most(10, 100, 0.025), 0.176223, 1e-5);
   EXPECT_EQ(rate_at_most(5, 5, 0.025), 1);
+  EXPECT_NEAR(normal_quantile(0.975), 1.959964, 1e-6);
+  EXPECT_NEAR(normal_quantile(1e-9), -5.997807, 1e-6);
+}
+
+// 200 runs a world: mu = 2 (half the noise of z = 1) is shown to be above 1.
+TEST(Attack, SaysWhatErrorRatesImply) {
+  const Guesses rates{0.5, 200, 32, 32};  // 16 %: P(N(0, 1) > 1)
+  const Shown shown = shown_by(rates, 1e-5, 0.025);
+  EXPECT_NEAR(shown.mu, 2 * -normal_quantile(rate_at_most(32, 200, 0.025)), 1e-9);
+  EXPECT_GT(shown.mu, 1.5);
+  EXPECT_LT(shown.mu, 2);
+  const Guesses none{0.5, 200, 0, 0};
+  EXPECT_NEAR(shown_by(none, 1e-5, 0.025).epsilon, std::log((1 - 1e-5 - 0.018275) / 0.018275),
+              1e-3);
+  EXPECT_EQ(shown_by({0.5, 200, 100, 100}, 1e-5, 0.025).mu, 0);
+  EXPECT_EQ(shown_by({0.5, 200, 200, 200}, 1e-5, 0.025).epsilon, 0);
 }
 
 }  // namespace
