@@ -64,9 +64,9 @@ Status verify(Session& session, const std::string& path, const std::string& anch
   MUSTER_ASSIGN(const auto contents, read(path));
   if (!anchor_option.empty()) {
     MUSTER_ASSIGN(const privacy::Anchor anchor, parse_anchor(anchor_option));
-    MUSTER_TRY(privacy::verify(contents, contents.end().bytes, anchor));
+    MUSTER_TRY(privacy::verify(contents, contents.end().bytes, anchor).with_context(path));
   }
-  MUSTER_TRY(contents.flaw);
+  MUSTER_TRY(Status(contents.flaw).with_context(path));
   const std::string anchor = anchor_text(contents.end());
   session.show({{"valid", true},
                 {"charges", contents.entries.size()},

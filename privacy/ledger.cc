@@ -11,11 +11,10 @@ namespace {
 constexpr std::size_t kLedgerBytes = std::size_t{256} << 20;
 
 Status missing(const std::string& path) {
-  return {
-      Code::kNotFound, "ledger_missing",
-      fmt::format("there is no privacy ledger at {}; restore it from a copy: what was spent must "
-                  "not be forgotten",
-                  path)};
+  return {Code::kNotFound, "ledger_missing",
+          fmt::format("{}: there is no privacy ledger, and what was spent must not be forgotten; "
+                      "restore the newest copy",
+                      path)};
 }
 
 Result<std::vector<std::byte>> read_all(Storage& storage, const std::string& path) {
@@ -23,10 +22,20 @@ Result<std::vector<std::byte>> read_all(Storage& storage, const std::string& pat
   return read_file(storage, path, kLedgerBytes);
 }
 
+Result<LedgerContents> parse(ConstBytes bytes, const std::string& path) {
+  auto contents = parse_ledger(bytes);
+  if (!contents.ok()) return std::move(contents).status().with_context(path);
+  return contents;
+}
+
 }  // namespace
 
-Ledger::Ledger(std::unique_ptr<File> lock, std::unique_ptr<File> file, LedgerContents contents)
-    : lock_(std::move(lock)), file_(std::move(file)), contents_(std::move(contents)) {
+Ledger::Ledger(std::string path, std::unique_ptr<File> lock, std::unique_ptr<File> file,
+               LedgerContents contents)
+    : path_(std::move(path)),
+      lock_(std::move(lock)),
+      file_(std::move(file)),
+      contents_(std::move(contents)) {
   spent_ = contents_.spent();
   for (std::size_t i = 0; i < contents_.entries.size(); ++i) {
     const Charge& charge = contents_.entries[i].charge;
@@ -53,9 +62,9 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Storage& storage, const std::string
                                              const Anchor& anchor) {
   MUSTER_ASSIGN(auto lock, storage.lock(path + ".lock"));
   MUSTER_ASSIGN(const auto bytes, read_all(storage, path));
-  if (bytes.size() < anchor.bytes) return verify({}, bytes.size(), anchor);
-  MUSTER_ASSIGN(LedgerContents contents, parse_ledger(bytes));
-  MUSTER_TRY(verify(contents, bytes.size(), anchor));
+  if (bytes.size() < anchor.bytes) return verify({}, bytes.size(), anchor).with_context(path);
+  MUSTER_ASSIGN(LedgerContents contents, parse(bytes, path));
+  MUSTER_TRY(verify(contents, bytes.size(), anchor).with_context(path));
   MUSTER_ASSIGN(auto file, storage.open(path, OpenMode::kWrite));
   // What follows the anchor may be in the cache only, since a sync of it may have failed: it is
   // written once more, and what is torn is cut off, before anything relies on it.
@@ -65,21 +74,25 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Storage& storage, const std::string
   if (end < bytes.size()) MUSTER_TRY(file->truncate(end));
   if (anchor.bytes < bytes.size()) MUSTER_TRY(file->sync());
   contents.flaw = {};
-  return std::unique_ptr<Ledger>(new Ledger(std::move(lock), std::move(file), std::move(contents)));
+  return std::unique_ptr<Ledger>(
+      new Ledger(path, std::move(lock), std::move(file), std::move(contents)));
 }
 
 Result<Receipt> Ledger::charge(const Charge& charge) {
   MUSTER_TRY(check(charge));
   if (faulted_)
     return Status(Code::kUnavailable, "ledger_fault",
-                  "the privacy ledger could not be written; look after the disk, then restart");
+                  fmt::format("{}: the privacy ledger could not be written; look after its disk, "
+                              "then restart",
+                              path_));
   if (const auto found = rounds_.find({charge.task, charge.round}); found != rounds_.end()) {
     const Charge& there = contents_.entries[found->second].charge;
     if (there.binding != charge.binding || !(there.amounts == charge.amounts))
       return Status(Code::kInvalid, "charge_conflict",
-                    fmt::format("round {} of task {} was charged for another release; one round is "
-                                "released once",
-                                charge.round, charge.task));
+                    fmt::format("{}: round {} of task {} was charged for another release, and one "
+                                "round is released once; the control store is older than this "
+                                "ledger: restore the newest one",
+                                path_, charge.round, charge.task));
     return Receipt{anchor(), true, epsilon_spent()};
   }
   const Amounts after = spent_ + charge.amounts;
@@ -94,13 +107,15 @@ Result<Receipt> Ledger::charge(const Charge& charge) {
   const std::vector<std::byte> record = encode_charge(charge, sequence, anchor());
   if (anchor().bytes + record.size() > kLedgerBytes)
     return Status(Code::kExhausted, "ledger_full",
-                  "the privacy ledger holds as many charges as a file may");
+                  fmt::format("{}: the privacy ledger holds as many charges as a file may; the "
+                              "tasks of population {} end here",
+                              path_, budget().population));
   const ConstBytes piece = record;
   Status written = file_->write_at(anchor().bytes, {&piece, 1});
   if (written.ok()) written = file_->sync();
   if (!written.ok()) {
     faulted_ = true;
-    return std::move(written).with_context("privacy ledger");
+    return std::move(written).with_context("privacy ledger " + path_);
   }
   rounds_.emplace(std::pair(charge.task, charge.round), contents_.entries.size());
   contents_.entries.push_back({charge, anchor_after(anchor(), record)});
@@ -110,14 +125,14 @@ Result<Receipt> Ledger::charge(const Charge& charge) {
 
 Result<LedgerContents> read_ledger(Storage& storage, const std::string& path) {
   MUSTER_ASSIGN(const auto bytes, read_all(storage, path));
-  return parse_ledger(bytes);
+  return parse(bytes, path);
 }
 
 Status verify(const LedgerContents& contents, std::uint64_t file_bytes, const Anchor& anchor) {
   if (file_bytes < anchor.bytes)
     return {Code::kCorrupt, "ledger_rolled_back",
-            fmt::format("the privacy ledger has {} bytes and had {}: an older copy was put in its "
-                        "place; restore the newest one",
+            fmt::format("the privacy ledger has {} bytes and had {}: it was cut, or an older copy "
+                        "was put in its place; restore the newest copy",
                         file_bytes, anchor.bytes)};
   const bool here = contents.opened == anchor ||
                     std::any_of(contents.entries.begin(), contents.entries.end(),
@@ -126,7 +141,7 @@ Status verify(const LedgerContents& contents, std::uint64_t file_bytes, const An
   if (contents.end().bytes < anchor.bytes && !contents.flaw.ok()) return contents.flaw;
   return {Code::kCorrupt, "ledger_forked",
           "the privacy ledger is whole, but its history is not the one that was charged; restore "
-          "the true one"};
+          "the true copy"};
 }
 
 }  // namespace muster::privacy

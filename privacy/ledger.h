@@ -49,8 +49,10 @@ class Ledger {
   double epsilon_spent() const { return epsilon(spent_, budget().delta); }
 
  private:
-  Ledger(std::unique_ptr<File> lock, std::unique_ptr<File> file, LedgerContents contents);
+  Ledger(std::string path, std::unique_ptr<File> lock, std::unique_ptr<File> file,
+         LedgerContents contents);
 
+  std::string path_;  ///< for messages
   std::unique_ptr<File> lock_;
   std::unique_ptr<File> file_;
   LedgerContents contents_;
@@ -62,7 +64,8 @@ class Ledger {
 /// What a file says, for verify, show and export; takes no lock. "ledger_missing",
 /// "ledger_corrupt"; a flaw behind the first record is in the contents.
 Result<LedgerContents> read_ledger(Storage& storage, const std::string& path);
-/// Whether `contents` holds `anchor`: OK, or a refusal as by Ledger::open().
+/// Whether `contents` holds `anchor`: OK, or a refusal as by Ledger::open(), without the file's
+/// name.
 Status verify(const LedgerContents& contents, std::uint64_t file_bytes, const Anchor& anchor);
 
 /// The ledger as one JSON document: budget, charges with the epsilon after each, chain. `flaw` is

@@ -97,26 +97,30 @@ std::vector<std::byte> seal(Kind kind, std::uint32_t sequence, ConstBytes body,
   return record;
 }
 
+Status corrupt(std::uint32_t sequence, std::string_view what) {
+  return {
+      Code::kCorrupt, "ledger_corrupt",
+      fmt::format("record {} of the privacy ledger {}; restore an undamaged copy", sequence, what)};
+}
+
 /// The body of the record at the front of `bytes`, or nothing where it is not whole and in place.
 Result<ConstBytes> open_record(ConstBytes bytes, Kind kind, std::uint32_t sequence,
                                const Digest& previous) {
-  const auto corrupt = [&](std::string_view what) {
-    return Status(Code::kCorrupt, "ledger_corrupt",
-                  fmt::format("record {} of the privacy ledger {}", sequence, what));
-  };
-  if (bytes.size() < kHeadBytes) return corrupt("is cut off");
+  const auto flaw = [&](std::string_view what) { return corrupt(sequence, what); };
+  if (bytes.size() < kHeadBytes) return flaw("is cut off");
   Reader head(bytes.first(kHeadBytes));
-  if (head.number<std::uint32_t>() != kMagic) return corrupt("does not begin like one");
-  if (head.number<std::uint16_t>() != kVersion) return corrupt("is of an unknown version");
+  if (head.number<std::uint32_t>() != kMagic) return flaw("does not begin like one");
+  if (head.number<std::uint16_t>() != kVersion)
+    return flaw("is of an unknown version (a later server wrote it, or it is damaged)");
   if (head.number<std::uint16_t>() != static_cast<std::uint16_t>(kind))
-    return corrupt("is of a kind that does not belong there");
+    return flaw("is of a kind that does not belong there");
   const std::size_t size = head.number<std::uint32_t>();
-  if (head.number<std::uint32_t>() != sequence) return corrupt("carries another number");
-  if (size > kMaxBody) return corrupt("claims to be larger than any record");
-  if (bytes.size() < kHeadBytes + size + previous.size()) return corrupt("is cut off");
+  if (head.number<std::uint32_t>() != sequence) return flaw("carries another number");
+  if (size > kMaxBody) return flaw("claims to be larger than any record");
+  if (bytes.size() < kHeadBytes + size + previous.size()) return flaw("is cut off");
   const Digest expected = chain(previous, bytes.first(kHeadBytes + size));
   if (std::memcmp(expected.data(), bytes.data() + kHeadBytes + size, expected.size()) != 0)
-    return corrupt("does not continue the chain");
+    return flaw("does not continue the chain");
   return bytes.subspan(kHeadBytes, size);
 }
 
@@ -143,7 +147,7 @@ Result<Budget> read_budget(ConstBytes body) {
   const auto adjacency = in.number<std::uint8_t>();
   budget.population = in.text();
   if (!in.whole() || adjacency > static_cast<std::uint8_t>(Adjacency::kReplaceOne))
-    return refuse("the record of the budget has a wrong length");
+    return refuse("its length is not that of a budget");
   budget.adjacency = static_cast<Adjacency>(adjacency);
   MUSTER_TRY(check(budget));
   return budget;
@@ -158,9 +162,14 @@ Result<Charge> read_charge(ConstBytes body) {
   charge.amounts = in.number<Amounts>();
   charge.task = in.text();
   charge.statement = in.text();
-  if (!in.whole()) return refuse("the record of a charge has a wrong length");
+  if (!in.whole()) return refuse("its length is not that of a charge");
   MUSTER_TRY(check(charge));
   return charge;
+}
+
+/// A record in its place in the chain, of which nothing can be made.
+Status unreadable(std::uint32_t sequence, const Status& why) {
+  return corrupt(sequence, fmt::format("cannot be read ({})", why.message()));
 }
 
 static_assert(sizeof(Amounts) == 8 * (3 + kLedgerOrders.size()), "Amounts are stored as they are");
@@ -240,19 +249,26 @@ Result<LedgerContents> parse_ledger(ConstBytes bytes) {
     return bytes.subspan(from, kHeadBytes + body.size() + sizeof(Digest));
   };
   MUSTER_ASSIGN(const ConstBytes first, open_record(bytes, Kind::kBudget, 0, Digest{}));
-  MUSTER_ASSIGN(out.budget, read_budget(first));
+  auto budget = read_budget(first);
+  if (!budget.ok()) return unreadable(0, budget.status());
+  out.budget = std::move(*budget);
   out.opened = anchor_after({}, record_of(0, first));
   std::set<std::pair<std::string, std::uint64_t>> seen;
   while (out.end().bytes < bytes.size()) {
     const Anchor before = out.end();
     const auto sequence = static_cast<std::uint32_t>(out.entries.size() + 1);
     auto body = open_record(bytes.subspan(before.bytes), Kind::kCharge, sequence, before.head);
-    Result<Charge> charge = body.ok() ? read_charge(*body) : std::move(body).status();
-    if (charge.ok() && !seen.emplace(charge->task, charge->round).second)
-      charge = Status(Code::kCorrupt, "ledger_corrupt",
-                      fmt::format("record {} charges a round a second time", sequence));
+    if (!body.ok()) {
+      out.flaw = std::move(body).status();
+      break;
+    }
+    Result<Charge> charge = read_charge(*body);
     if (!charge.ok()) {
-      out.flaw = std::move(charge).status();
+      out.flaw = unreadable(sequence, charge.status());
+      break;
+    }
+    if (!seen.emplace(charge->task, charge->round).second) {
+      out.flaw = corrupt(sequence, "charges a round a second time");
       break;
     }
     out.entries.push_back(

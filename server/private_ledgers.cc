@@ -44,6 +44,21 @@ Result<Kept> kept_of(const LedgerRow& row) {
   return kept;
 }
 
+/// What an operator reads where a ledger keeps the server from starting.
+Status refused(Status why, const std::string& path, const std::string& population) {
+  if (why.reason() == "ledger_exists")
+    why = {Code::kDuplicate, "ledger_exists",
+           fmt::format("{}: the control store knows nothing of this privacy ledger; restore the "
+                       "control store that it belongs to, or name another population",
+                       path)};
+  else if (why.code() == Code::kCorrupt || why.reason() == "ledger_missing")
+    why = {why.code(), why.reason().data(),
+           fmt::format("{}. Where it is lost for good, begin anew with everything spent: musterd "
+                       "--config FILE --recover-ledger {} --assume-spent",
+                       why.message(), population)};
+  return std::move(why).with_context("population " + population);
+}
+
 bool same_budget(const privacy::Budget& a, const privacy::Budget& b) {
   // Files keep epsilon in whole units, rounded down.
   const auto units = [](double epsilon) {
@@ -71,8 +86,7 @@ Result<const privacy::Ledger*> PrivateLedgers::open(const privacy::Budget& budge
     MUSTER_ASSIGN(const auto row, control_.ledger(budget.population));
     auto ledger = row ? privacy::Ledger::open(storage_, path, anchor_of(*row))
                       : privacy::Ledger::create(storage_, path, budget);
-    if (!ledger.ok())
-      return std::move(ledger).status().with_context("population " + budget.population);
+    if (!ledger.ok()) return refused(std::move(ledger).status(), path, budget.population);
     // Whole charges past the anchor count from now on.
     if (!row || !((*ledger)->anchor() == anchor_of(*row))) MUSTER_TRY(keep_anchor(**ledger));
     found = open_.emplace(budget.population, std::move(*ledger)).first;

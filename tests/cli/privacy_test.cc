@@ -66,8 +66,24 @@ TEST_F(CliTest, LedgerIsShownVerifiedAndExported) {
   write("old.ledger", bytes);
   const Ran old = muster_bare({"ledger", "verify", file("old.ledger"), "--anchor", anchor});
   EXPECT_EQ(old.code, 65);
-  EXPECT_THAT(old.err, HasSubstr("ledger_rolled_back"));
-  EXPECT_EQ(muster_bare({"ledger", "verify", file("none")}).code, 66);
+  EXPECT_EQ(old.err, "error: " + file("old.ledger") + ": the privacy ledger has " +
+                         std::to_string(first.bytes) + " bytes and had " +
+                         std::to_string(last.bytes) +
+                         ": it was cut, or an older copy was put in its place; restore the newest "
+                         "copy [ledger_rolled_back]\n");
+  bytes = read(file("a.ledger"));
+  bytes.back() ^= 1;
+  write("bad.ledger", bytes);
+  const Ran bad = muster_bare({"ledger", "verify", file("bad.ledger")});
+  EXPECT_EQ(bad.code, 65);
+  EXPECT_EQ(bad.err, "error: " + file("bad.ledger") +
+                         ": record 1 of the privacy ledger does not continue the chain; restore an "
+                         "undamaged copy [ledger_corrupt]\n");
+  const Ran none = muster_bare({"ledger", "verify", file("none")});
+  EXPECT_EQ(none.code, 66);
+  EXPECT_EQ(none.err, "error: " + file("none") +
+                          ": there is no privacy ledger, and what was spent must not be forgotten; "
+                          "restore the newest copy [ledger_missing]\n");
 }
 
 }  // namespace

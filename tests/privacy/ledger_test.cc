@@ -1,8 +1,11 @@
 // The ledger: charges, budgets, repeats, damage and faults (reliability.md section 8).
 #include "privacy/ledger.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sodium.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -42,9 +45,36 @@ Anchor written(Storage& disk, std::uint64_t rounds) {
   return (*ledger)->anchor();
 }
 
+/// "ok", or the whole of what a person reads.
 std::string refusal(Storage& disk, const Anchor& anchor) {
-  const auto opened = Ledger::open(disk, kPath, anchor);
-  return opened.ok() ? "ok" : std::string(opened.status().reason());
+  return Ledger::open(disk, kPath, anchor).status().to_string();
+}
+std::string missing() {
+  return "ledger_missing: ledgers/keyboard.ledger: there is no privacy ledger, and what was spent "
+         "must not be forgotten; restore the newest copy";
+}
+std::string rolled_back(std::uint64_t bytes, std::uint64_t before) {
+  return fmt::format(
+      "ledger_rolled_back: ledgers/keyboard.ledger: the privacy ledger has {} bytes and had {}: it "
+      "was cut, or an older copy was put in its place; restore the newest copy",
+      bytes, before);
+}
+std::string forked() {
+  return "ledger_forked: ledgers/keyboard.ledger: the privacy ledger is whole, but its history is "
+         "not the one that was charged; restore the true copy";
+}
+std::string corrupt(std::size_t record, const std::string& what) {
+  return fmt::format(
+      "ledger_corrupt: ledgers/keyboard.ledger: record {} of the privacy ledger {}; restore an "
+      "undamaged copy",
+      record, what);
+}
+std::string conflict(std::uint64_t round, const std::string& task) {
+  return fmt::format(
+      "charge_conflict: ledgers/keyboard.ledger: round {} of task {} was charged for another "
+      "release, and one round is released once; the control store is older than this ledger: "
+      "restore the newest one",
+      round, task);
 }
 
 TEST(Amounts, AreRoundedUpAndAddExactly) {
@@ -132,10 +162,10 @@ TEST(Ledger, ARoundIsChargedOnce) {
   EXPECT_EQ(again->anchor, anchor);
   Charge other = charge_of(2);
   other.binding[9] = std::byte{1};
-  EXPECT_EQ((*ledger)->charge(other).status().reason(), "charge_conflict");
+  EXPECT_EQ((*ledger)->charge(other).status().to_string(), conflict(2, "next-word"));
   other = charge_of(2);
   other.amounts.rho += 1;
-  EXPECT_EQ((*ledger)->charge(other).status().reason(), "charge_conflict");
+  EXPECT_EQ((*ledger)->charge(other).status().to_string(), conflict(2, "next-word"));
   EXPECT_FALSE((*ledger)->charge(charge_of(2, "emoji"))->repeated) << "another task";
 }
 
@@ -151,12 +181,18 @@ TEST(Ledger, RefusesBeforeTheBudgetIsExceededAndTasksShareIt) {
       ++charged;
       EXPECT_LE((*ledger)->epsilon_spent(), 1);
     }
-  EXPECT_EQ(refused.reason(), "privacy_budget_exceeded");
   EXPECT_EQ(refused.code(), Code::kExhausted);
-  EXPECT_NE(refused.message().find("its budget is 1 "), std::string_view::npos)
-      << refused.message();
   const double mu = gaussian_mu(1, 1e-6);
   EXPECT_EQ(charged, static_cast<std::uint64_t>(mu * mu * 100)) << "as many as fit, both together";
+  const auto spent_by = [](std::uint64_t releases) {
+    return gaussian_epsilon(std::sqrt(static_cast<double>(releases)) / 10, 1e-6);
+  };
+  EXPECT_EQ(refused.to_string(),
+            fmt::format("privacy_budget_exceeded: round {} of task {} would bring population "
+                        "watches to epsilon {:.6g} at delta 1e-06; its budget is 1 and {:.6g} is "
+                        "spent",
+                        charged / 2 + 1, charged % 2 == 0 ? "steps" : "sleep",
+                        spent_by(charged + 1), spent_by(charged)));
   const auto before = bytes_of(disk);
   EXPECT_FALSE((*ledger)->charge(charge_of(999)).ok());
   EXPECT_EQ(bytes_of(disk), before) << "a refusal charges nothing";
@@ -165,31 +201,41 @@ TEST(Ledger, RefusesBeforeTheBudgetIsExceededAndTasksShareIt) {
 TEST(Ledger, IsLockedWhileOpen) {
   SimulatedStorage disk(1);
   const auto first = Ledger::create(disk, kPath, kBudget);
-  EXPECT_EQ(refusal(disk, (*first)->anchor()), "already_locked");
+  EXPECT_EQ(refusal(disk, (*first)->anchor()),
+            "already_locked: ledgers/keyboard.ledger.lock is locked");
 }
 
 TEST(Ledger, CreatingAgainIsFineUntilSomethingIsCharged) {
   SimulatedStorage disk(1);
   EXPECT_TRUE(Ledger::create(disk, kPath, kBudget).ok());
   EXPECT_TRUE(Ledger::create(disk, kPath, kBudget).ok());
-  EXPECT_EQ(Ledger::create(disk, kPath, {"keyboard-es", 9, 1e-6, {}}).status().reason(),
-            "ledger_exists");
+  const std::string exists =
+      "ledger_exists: ledgers/keyboard.ledger is a privacy ledger already; open it with its anchor";
+  EXPECT_EQ(Ledger::create(disk, kPath, {"keyboard-es", 9, 1e-6, {}}).status().to_string(), exists);
   written(disk, 1);
-  EXPECT_EQ(Ledger::create(disk, kPath, kBudget).status().reason(), "ledger_exists");
+  EXPECT_EQ(Ledger::create(disk, kPath, kBudget).status().to_string(), exists);
 }
 
 TEST(Ledger, RefusesTextsThatAReaderCouldNotTrust) {
   SimulatedStorage disk(1);
   for (const std::string& name : {std::string(), std::string(65, 'a'), std::string("a\nb")})
-    EXPECT_EQ(Ledger::create(disk, kPath, {name, 1, 1e-6, {}}).status().reason(),
-              "ledger_field_invalid");
+    EXPECT_EQ(Ledger::create(disk, kPath, {name, 1, 1e-6, {}}).status().to_string(),
+              "ledger_field_invalid: a population needs a name of 1 to 64 printable ASCII "
+              "characters");
   for (const double epsilon : {0.0, -1.0, 1e9, static_cast<double>(NAN)})
-    EXPECT_EQ(Ledger::create(disk, kPath, {"a", epsilon, 1e-6, {}}).status().reason(),
-              "ledger_field_invalid");
+    EXPECT_EQ(Ledger::create(disk, kPath, {"a", epsilon, 1e-6, {}}).status().to_string(),
+              "ledger_field_invalid: a budget's epsilon must lie in [1e-9, 1000]");
+  for (const double delta : {0.0, 1.0, static_cast<double>(NAN)})
+    EXPECT_EQ(Ledger::create(disk, kPath, {"a", 1, delta, {}}).status().to_string(),
+              "ledger_field_invalid: delta must lie in (1e-20, 1)");
   auto ledger = Ledger::create(disk, kPath, kBudget);
   Charge charge = charge_of(1);
   charge.statement = "esc\x1b[31m";
-  EXPECT_EQ((*ledger)->charge(charge).status().reason(), "ledger_field_invalid");
+  EXPECT_EQ((*ledger)->charge(charge).status().to_string(),
+            "ledger_field_invalid: a statement is at most 256 printable ASCII characters");
+  charge = charge_of(1, "");
+  EXPECT_EQ((*ledger)->charge(charge).status().to_string(),
+            "ledger_field_invalid: a task needs a name of 1 to 64 printable ASCII characters");
 }
 
 TEST(LedgerDamage, EveryTornLengthIsRefusedOrCutBackToTheAnchor) {
@@ -203,9 +249,9 @@ TEST(LedgerDamage, EveryTornLengthIsRefusedOrCutBackToTheAnchor) {
   ASSERT_EQ(whole.size(), after.bytes);
   for (std::size_t size = 0; size < whole.size(); ++size) {
     put(disk, ConstBytes(whole).first(size));
-    EXPECT_EQ(refusal(disk, after), "ledger_rolled_back") << size;
+    EXPECT_EQ(refusal(disk, after), rolled_back(size, after.bytes));
     if (size < before.bytes) {
-      EXPECT_EQ(refusal(disk, before), "ledger_rolled_back") << size;
+      EXPECT_EQ(refusal(disk, before), rolled_back(size, before.bytes));
       continue;
     }
     // The third charge was never acknowledged to a caller whose anchor is the second.
@@ -217,18 +263,73 @@ TEST(LedgerDamage, EveryTornLengthIsRefusedOrCutBackToTheAnchor) {
   }
 }
 
+/// What is wrong with a record of which one bit changed; `in`: the record.
+std::string flaw_of(std::size_t offset, ConstBytes in) {
+  if (offset < 4) return "does not begin like one";
+  if (offset < 6) return "is of an unknown version (a later server wrote it, or it is damaged)";
+  if (offset < 8) return "is of a kind that does not belong there";
+  if (offset >= 12 && offset < 16) return "carries another number";
+  if (offset < 12) {
+    const auto size = load<std::uint32_t>(in, 8);
+    if (size > 1024) return "claims to be larger than any record";
+    if (16 + size + 32 > in.size()) return "is cut off";
+  }
+  return "does not continue the chain";
+}
+
 TEST(LedgerDamage, EveryFlippedBitIsRefused) {
   SimulatedStorage disk(1);
   const Anchor anchor = written(disk, 2);
   const auto whole = bytes_of(disk);
+  const auto contents = *parse_ledger(whole);
+  const std::uint64_t ends[] = {contents.opened.bytes, contents.entries[0].after.bytes,
+                                contents.entries[1].after.bytes};
   for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
     auto damaged = whole;
     damaged[bit / 8] ^= static_cast<std::byte>(1u << (bit % 8));
     put(disk, damaged);
-    const std::string reason = refusal(disk, anchor);
-    EXPECT_TRUE(reason == "ledger_corrupt") << bit << ' ' << reason;
+    std::size_t record = 0;
+    while (bit / 8 >= ends[record]) ++record;
+    const std::size_t begin = record == 0 ? 0 : ends[record - 1];
+    EXPECT_EQ(refusal(disk, anchor),
+              corrupt(record, flaw_of(bit / 8 - begin, ConstBytes(damaged).subspan(begin))))
+        << bit;
     EXPECT_EQ(bytes_of(disk), damaged) << "evidence is kept";
   }
+}
+
+TEST(LedgerDamage, WhatIsInTheChainAndCannotBeReadIsRefused) {
+  SimulatedStorage disk(1);
+  Anchor anchor = written(disk, 1);
+  const auto whole = bytes_of(disk);
+  const auto contents = *parse_ledger(whole);
+  // Somebody who can hash, but not write ledgers: a charge with a text that would not be printed.
+  auto odd = whole;
+  const auto at = std::ranges::search(odd, as_bytes("check-in"));
+  *at.begin() = std::byte{7};
+  const auto body =
+      ConstBytes(odd).subspan(contents.opened.bytes, whole.size() - contents.opened.bytes - 32);
+  const auto chained = [](const Digest& previous, ConstBytes record) {
+    std::vector<std::byte> bytes(previous.begin(), previous.end());
+    bytes.insert(bytes.end(), record.begin(), record.end());
+    Digest out;
+    crypto_hash_sha256(reinterpret_cast<unsigned char*>(out.data()),
+                       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    return out;
+  };
+  const Digest head = chained(contents.opened.head, body);
+  std::ranges::copy(head, odd.end() - 32);
+  put(disk, odd);
+  anchor.head = head;
+  EXPECT_EQ(refusal(disk, anchor),
+            corrupt(1, "cannot be read (a statement is at most 256 printable ASCII characters)"));
+  // The same round twice, each in its place.
+  auto twice = whole;
+  const auto again = encode_charge(charge_of(1), 2, contents.end());
+  twice.insert(twice.end(), again.begin(), again.end());
+  put(disk, twice);
+  EXPECT_EQ(refusal(disk, anchor_after(contents.end(), again)),
+            corrupt(2, "charges a round a second time"));
 }
 
 TEST(LedgerDamage, RollbackForkAndLossAreRefused) {
@@ -241,22 +342,38 @@ TEST(LedgerDamage, RollbackForkAndLossAreRefused) {
   }();
   const auto newest = bytes_of(disk);
   put(disk, old_bytes);
-  EXPECT_EQ(refusal(disk, anchor), "ledger_rolled_back");
+  EXPECT_EQ(refusal(disk, anchor), rolled_back(old.bytes, anchor.bytes));
   {  // The older copy goes on by itself: whole, as long, and another history.
     auto ledger = Ledger::open(disk, kPath, old);
     EXPECT_TRUE((*ledger)->charge(charge_of(4)).ok());
   }
   EXPECT_EQ(bytes_of(disk).size(), newest.size());
-  EXPECT_EQ(refusal(disk, anchor), "ledger_forked");
+  EXPECT_EQ(refusal(disk, anchor), forked());
+  {  // And past it.
+    auto ledger = Ledger::open(disk, kPath, old);
+    EXPECT_TRUE((*ledger)->charge(charge_of(5)).ok());
+  }
+  EXPECT_EQ(refusal(disk, anchor), forked());
+  // Another ledger's file.
+  auto others = encode_budget({"keyboard-fr", 8, 1e-6, Adjacency::kZeroOut});
+  Anchor end = anchor_after({}, others);
+  for (std::uint32_t round = 1; round <= 3; ++round) {
+    const auto record = encode_charge(charge_of(round), round, end);
+    end = anchor_after(end, record);
+    others.insert(others.end(), record.begin(), record.end());
+  }
+  put(disk, others);
+  EXPECT_EQ(refusal(disk, anchor), forked());
   auto swapped = newest;  // two whole records change places
   const std::size_t record = newest.size() - old_bytes.size(), first = old_bytes.size() - record;
   std::swap_ranges(swapped.begin() + static_cast<std::ptrdiff_t>(first),
                    swapped.begin() + static_cast<std::ptrdiff_t>(first + record),
                    swapped.begin() + static_cast<std::ptrdiff_t>(first + record));
   put(disk, swapped);
-  EXPECT_EQ(refusal(disk, anchor), "ledger_corrupt");
+  EXPECT_EQ(refusal(disk, anchor), corrupt(2, "carries another number"));
   EXPECT_TRUE(disk.remove(kPath).ok());
-  EXPECT_EQ(refusal(disk, anchor), "ledger_missing");
+  EXPECT_EQ(refusal(disk, anchor), missing());
+  EXPECT_EQ(read_ledger(disk, kPath).status().to_string(), missing());
   put(disk, newest);
   EXPECT_EQ(refusal(disk, anchor), "ok");
 }
@@ -325,7 +442,9 @@ TEST(LedgerFaults, ASyncThatFailedLeavesTheChargeToTheNextOpening) {
       disk.set_plan({.fail_call = 2});  // its write is the first
       EXPECT_FALSE((*ledger)->charge(charge_of(4)).ok());
       disk.set_plan({});
-      EXPECT_EQ((*ledger)->charge(charge_of(5)).status().reason(), "ledger_fault");
+      EXPECT_EQ((*ledger)->charge(charge_of(5)).status().to_string(),
+                "ledger_fault: ledgers/keyboard.ledger: the privacy ledger could not be written; "
+                "look after its disk, then restart");
     }
     Anchor kept;
     {

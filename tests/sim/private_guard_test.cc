@@ -45,14 +45,14 @@ class BrokenLedger : public testing::Test {
   }
   void replace(ConstBytes bytes) { ASSERT_TRUE(write_file(disk_, kLedger, bytes).ok()); }
 
-  /// The node says `reason` and does not start; recovery goes on with everything spent.
-  void expect_refused(const std::string& reason) {
+  /// The node says this, with the file's name before and the last way out behind, and does not
+  /// start; recovery goes on with everything spent.
+  void expect_refused(const std::string& reason, const std::string& what) {
     ManualClock clock;
-    const auto node = SimNode::boot(disk_, options_, clock);
-    ASSERT_FALSE(node.ok());
-    EXPECT_EQ(node.status().reason(), reason);
-    EXPECT_NE(node.status().message().find("restore"), std::string::npos)
-        << node.status().message();
+    EXPECT_EQ(SimNode::boot(disk_, options_, clock).status().to_string(),
+              reason + ": task t: population people: data/ledgers/people.ledger: " + what +
+                  ". Where it is lost for good, begin anew with everything spent: musterd --config "
+                  "FILE --recover-ledger people --assume-spent");
     recover(reason);
   }
   void recover(const std::string& reason) {
@@ -75,6 +75,15 @@ class BrokenLedger : public testing::Test {
     EXPECT_EQ(charges(disk_), 2u);
   }
 
+  std::string cut_to(std::size_t bytes) const {
+    return "the privacy ledger has " + std::to_string(bytes) + " bytes and had " +
+           std::to_string(bytes_.size()) +
+           ": it was cut, or an older copy was put in its place; restore the newest copy";
+  }
+  static constexpr char kForked[] =
+      "the privacy ledger is whole, but its history is not the one that was charged; restore the "
+      "true copy";
+
   SimOptions options_ = options_for(kMean, 3);
   SimulatedStorage disk_{11};
   std::vector<std::byte> bytes_;
@@ -83,15 +92,18 @@ class BrokenLedger : public testing::Test {
 
 TEST_F(BrokenLedger, MissingIsRefused) {
   ASSERT_TRUE(disk_.remove(kLedger).ok());
-  expect_refused("ledger_missing");
+  expect_refused(
+      "ledger_missing",
+      "there is no privacy ledger, and what was spent must not be forgotten; restore the "
+      "newest copy");
 }
 TEST_F(BrokenLedger, RolledBackIsRefused) {
   replace(ConstBytes(bytes_).first(contents_.opened.bytes));
-  expect_refused("ledger_rolled_back");
+  expect_refused("ledger_rolled_back", cut_to(contents_.opened.bytes));
 }
 TEST_F(BrokenLedger, TruncatedIsRefused) {
   replace(ConstBytes(bytes_).first(bytes_.size() - 5));
-  expect_refused("ledger_rolled_back");
+  expect_refused("ledger_rolled_back", cut_to(bytes_.size() - 5));
 }
 TEST_F(BrokenLedger, ForkedIsRefused) {
   privacy::Charge other = contents_.entries[0].charge;
@@ -101,7 +113,7 @@ TEST_F(BrokenLedger, ForkedIsRefused) {
   fork.insert(fork.end(), record.begin(), record.end());
   ASSERT_EQ(fork.size(), bytes_.size());
   replace(fork);
-  expect_refused("ledger_forked");
+  expect_refused("ledger_forked", kForked);
 }
 TEST_F(BrokenLedger, OneOfAnotherPopulationIsRefused) {
   privacy::Budget budget = contents_.budget;
@@ -111,28 +123,40 @@ TEST_F(BrokenLedger, OneOfAnotherPopulationIsRefused) {
       privacy::encode_charge(contents_.entries[0].charge, 1, privacy::anchor_after({}, swapped));
   swapped.insert(swapped.end(), record.begin(), record.end());
   replace(swapped);
-  expect_refused("ledger_forked");
+  expect_refused("ledger_forked", kForked);
 }
 TEST_F(BrokenLedger, ADamagedBitIsRefused) {
   bytes_[contents_.opened.bytes + 40] ^= std::byte{4};
   replace(bytes_);
-  ManualClock clock;
-  EXPECT_EQ(SimNode::boot(disk_, options_, clock).status().reason(), "ledger_corrupt");
-  recover("ledger_corrupt");
+  expect_refused("ledger_corrupt",
+                 "record 1 of the privacy ledger does not continue the chain; restore an undamaged "
+                 "copy");
+}
+TEST_F(BrokenLedger, ADamagedBeginningIsRefused) {
+  bytes_[0] ^= std::byte{1};
+  replace(bytes_);
+  expect_refused("ledger_corrupt",
+                 "record 0 of the privacy ledger does not begin like one; restore an undamaged "
+                 "copy");
 }
 TEST_F(BrokenLedger, OneThatTheStoreKnowsNothingOfIsRefused) {
   SimulatedStorage fresh(3);
   ASSERT_TRUE(fresh.make_directory("data/ledgers").ok());
   ASSERT_TRUE(write_file(fresh, kLedger, bytes_).ok());
   ManualClock clock;
-  EXPECT_EQ(SimNode::boot(fresh, options_, clock).status().reason(), "ledger_exists");
+  EXPECT_EQ(SimNode::boot(fresh, options_, clock).status().to_string(),
+            "ledger_exists: population people: data/ledgers/people.ledger: the control "
+            "store knows nothing of this privacy ledger; restore the control store that it belongs "
+            "to, or name another population");
 }
 TEST_F(BrokenLedger, ASoundOneIsNotRecovered) {
   auto control = server::ControlStore::open(disk_, "data/control.db");
   ASSERT_TRUE(control.ok());
   server::PrivateLedgers ledgers(disk_, **control, "data/ledgers");
-  EXPECT_EQ(ledgers.recover("people", 5).reason(), "ledger_sound");
-  EXPECT_EQ(ledgers.recover("nobody", 5).reason(), "ledger_unknown");
+  EXPECT_EQ(ledgers.recover("people", 5).to_string(),
+            "ledger_sound: the ledger of population people is whole: there is nothing to recover");
+  EXPECT_EQ(ledgers.recover("nobody", 5).to_string(),
+            "ledger_unknown: no task of this node ever charged population nobody");
 }
 TEST_F(BrokenLedger, AnotherBudgetForThePopulationIsRefused) {
   const SimOptions other = options_for(kMean, 3, "800");
@@ -140,7 +164,10 @@ TEST_F(BrokenLedger, AnotherBudgetForThePopulationIsRefused) {
   auto node = boot(disk_, options_, clock);
   server::TaskConfig task = other.config.tasks[0];
   task.name = "u";
-  EXPECT_EQ(node->engine().create_task(task).status().reason(), "budget_differs");
+  EXPECT_EQ(node->engine().create_task(task).status().to_string(),
+            "budget_differs: population people has a budget of epsilon 900 at delta 1e-06, "
+            "zero-out; every task that learns from it must name the same, and it cannot be changed "
+            "later");
 }
 
 TEST(PrivateBudget, TheTaskStopsBeforeItIsExceededAndSaysWhy) {
@@ -156,7 +183,9 @@ TEST(PrivateBudget, TheTaskStopsBeforeItIsExceededAndSaysWhy) {
   for (int restart = 0; restart < 2; ++restart) {
     const server::TaskStatus status = node->task().status();
     EXPECT_EQ(status.state, "stopped");
-    EXPECT_NE(status.stopped.find("its budget is 8"), std::string::npos) << status.stopped;
+    EXPECT_EQ(status.stopped,
+              "one more round would bring population people to epsilon 9.25427 at delta 1e-06; its "
+              "budget is 8 and 7.28608 is spent: the task has ended");
     ASSERT_TRUE(status.privacy);
     EXPECT_NEAR(status.privacy->epsilon_spent, 7.286, 2e-3);
     EXPECT_EQ(status.privacy->releases, 2u);
