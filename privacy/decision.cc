@@ -178,7 +178,7 @@ constexpr Decision kTable[] = {
     local("monna"),
     refuse("fltrust", kCentral, "trust_denominator",
            "its denominator depends on the data: one update can move the result by 2|g0|",
-           "use fltrust_fixed, which divides by n"),
+           "use trimmed_mean; FLTrust divided by n would do, and this version has no such rule"),
     buckets("fltrust"),
     refuse("fltrust", kShards, "trusted_in_shards", "the trusted update lies in one shard only",
            "use mechanism buckets"),

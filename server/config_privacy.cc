@@ -49,8 +49,7 @@ void read_population(Section& section, PrivacyConfig& privacy) {
        privacy.population.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") !=
            std::string::npos))
     section.problem("population", "is not 1 to 64 characters of a-z, 0-9, _ and -");
-  section.choice("sampling", privacy.sampling,
-                 {"check-in", "tree", "blt", "poisson", "fixed-size", "shuffled"});
+  section.text("sampling", privacy.sampling);  // the decision table knows the names
   section.integer("participations", privacy.participations, 1, 1'000'000);
   section.integer("separation", privacy.separation, 1, 1'000'000);
   section.integer("max_devices", privacy.max_devices, 1,
@@ -142,7 +141,8 @@ void check_decision(Section& section, const TaskConfig& task, const PrivacyConfi
   wish.buffered = task.buffered;
   wish.releases_metrics = wishes.release_metrics;
   if (const auto decision = decide(wish); !decision.ok())
-    section.problem("mechanism", with_code(decision.status()));
+    section.problem(decision.status().reason().starts_with("sampling_") ? "sampling" : "mechanism",
+                    with_code(decision.status()));
 }
 
 /// What the table allows and this server does not carry out.
