@@ -102,16 +102,23 @@ Status run_device(Session& session, DeviceOptions options) {
   MUSTER_ASSIGN(const auto device, client::Client::connect(connection));
   json receipts = json::array();
   RoundNumber last = 0;
+  client::LedgerWatch ledger;
   for (std::uint32_t done = 0; done < options.rounds; ++done) {
     session.say(fmt::format("waiting for a round of {} at {}", options.task, options.endpoint));
     MUSTER_ASSIGN(const client::Receipt receipt, take_part(*device, options, last));
     last = receipt.round;
-    receipts.push_back(
-        {{"task", options.task}, {"round", receipt.round}, {"update", hex(receipt.update)}});
-    if (!session.json)
+    json said = {{"task", options.task}, {"round", receipt.round}, {"update", hex(receipt.update)}};
+    if (receipt.ledger) said["ledger"] = client::anchor_text(*receipt.ledger);
+    receipts.push_back(std::move(said));
+    if (!session.json) {
       session.out() << "round " << receipt.round << ": update " << hex(receipt.update)
                     << " is durable and counted\n"
                     << std::flush;
+      if (receipt.ledger)
+        session.out() << "  privacy ledger " << client::anchor_text(*receipt.ledger) << '\n'
+                      << std::flush;
+    }
+    MUSTER_TRY(ledger.note(receipt));
   }
   session.show({{"receipts", std::move(receipts)}}, [](std::ostream&) {});
   return Status();

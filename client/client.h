@@ -64,7 +64,33 @@ Result<EncodedUpdate> encode(const wire::Assignment& assignment, std::span<const
 struct Receipt {
   RoundNumber round = 0;
   UpdateId update;
+  /// Private tasks: the server's privacy ledger when the round opened.
+  std::optional<LedgerHead> ledger{};
 };
+
+/// What a device keeps of a private task, across restarts if it can: it shows a ledger that was put
+/// back, which would let a server spend the budget a second time.
+class LedgerWatch {
+ public:
+  LedgerWatch() = default;
+  LedgerWatch(RoundNumber round, LedgerHead newest) : round_(round), newest_(newest) {}
+
+  /// "ledger_went_back" where the ledger of a later round is shorter than one seen before or
+  /// another one of the same length; the update counts all the same, and what was seen before is
+  /// kept. A ledger that was replaced by a longer one does not show here: compare anchors with a
+  /// copy of it
+  /// (`muster ledger verify`).
+  Status note(const Receipt& receipt);
+  RoundNumber round() const { return round_; }
+  const std::optional<LedgerHead>& newest() const { return newest_; }
+
+ private:
+  RoundNumber round_ = 0;
+  std::optional<LedgerHead> newest_;
+};
+
+/// "BYTES:CHAIN", as `muster ledger` takes and prints it.
+std::string anchor_text(const LedgerHead& head);
 
 /// Errors carry the server's reason token (wire/reason.h), or "timeout", "connection" (the server
 /// refused the connection: key not enrolled or revoked), "protocol" (it answered nonsense).

@@ -95,7 +95,7 @@ std::optional<Receipt> Upload::find(const wire::Receipt& receipt) const {
   if (receipt.task != assignment_.task || receipt.round != assignment_.round) return std::nullopt;
   for (const wire::ReceiptEntry& entry : receipt.entries)
     if (entry.nonce == nonce_ && entry.device == device_)
-      return Receipt{receipt.round, entry.update};
+      return Receipt{receipt.round, entry.update, receipt.ledger};
   return std::nullopt;
 }
 

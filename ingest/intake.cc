@@ -80,13 +80,12 @@ bool Intake::close_round(TaskId task, RoundNumber round) {
   return table->pending == 0;
 }
 
-void Intake::remember_sealed(TaskId task, const std::string& task_name, RoundNumber round,
-                             std::vector<UpdateId> ids) {
+void Intake::remember_sealed(TaskId task, const std::string& task_name, SealedRound round) {
   TaskBook& book = state_->tasks.get(task, task_name);
-  book.newest = std::max(book.newest, round);
-  std::sort(ids.begin(), ids.end());
-  std::erase_if(book.sealed, [&](const SealedRound& known) { return known.round == round; });
-  book.sealed.push_back({round, std::move(ids)});
+  book.newest = std::max(book.newest, round.round);
+  std::sort(round.ids.begin(), round.ids.end());
+  std::erase_if(book.sealed, [&](const SealedRound& known) { return known.round == round.round; });
+  book.sealed.push_back(std::move(round));
 }
 
 void Intake::forget_round(TaskId task, RoundNumber round) {
@@ -148,10 +147,9 @@ Verdict Intake::State::put_off(const Inquiry& inquiry, Reason reason) {
   return answer(inquiry, wire::RetryAfter{inquiry.pressure.retry_ms, reason});
 }
 
-Verdict Intake::State::receipt_again(const Inquiry& inquiry, TaskId task, RoundNumber round,
-                                     const wire::ReceiptEntry& entry) const {
+Verdict Intake::State::receipt_again(const Inquiry& inquiry, wire::Receipt receipt) const {
   stats.duplicates.add();
-  return answer(inquiry, wire::Receipt{task, round, {entry}});
+  return answer(inquiry, std::move(receipt));
 }
 
 void Intake::on_durable(std::span<const SlotIndex> slots, Nanoseconds now,
@@ -169,7 +167,8 @@ void Intake::on_durable(std::span<const SlotIndex> slots, Nanoseconds now,
       due.push_back({std::move(chunk.routing_id),
                      spec.task,
                      entry.trained_in,
-                     {entry.id, entry.nonce, chunk.device}});
+                     {entry.id, entry.nonce, chunk.device},
+                     spec.ledger});
     }
     chunk.table = nullptr;
     if (chunk.returned) state_->slots.give_back(slot);
@@ -183,7 +182,7 @@ void Intake::on_durable(std::span<const SlotIndex> slots, Nanoseconds now,
     return std::tie(a.routing_id, a.task, a.round) < std::tie(b.routing_id, b.task, b.round);
   });
   for (std::size_t i = 0; i < due.size();) {
-    wire::Receipt receipt{due[i].task, due[i].round, {}};
+    wire::Receipt receipt{due[i].task, due[i].round, {}, due[i].ledger};
     std::size_t end = i;
     while (end < due.size() && end - i < limits::kReceiptsPerMessage &&
            due[i].same_message(due[end]))

@@ -74,8 +74,7 @@ class Intake {
   /// on_durable() reports the drain.
   bool close_round(TaskId task, RoundNumber round);
   /// For resends after a restart: a sealed round whose updates are known by id only.
-  void remember_sealed(TaskId task, const std::string& task_name, RoundNumber round,
-                       std::vector<UpdateId> ids);
+  void remember_sealed(TaskId task, const std::string& task_name, SealedRound round);
   void forget_round(TaskId task, RoundNumber round);
   /// Bytes of all tables of an open round that assigns work to at most `max_updates` devices, for
   /// the budget.

@@ -93,8 +93,10 @@ Verdict Intake::State::on(const Inquiry& inquiry, const wire::QueryMissing& quer
   const auto update = table->find(device);
   const bool mine = update && table->entry(*update).nonce == query.nonce;
   if (mine && table->complete(*update))
-    return receipt_again(inquiry, query.task, query.round,
-                         {table->entry(*update).id, query.nonce, query.device});
+    return receipt_again(inquiry, {query.task,
+                                   query.round,
+                                   {{table->entry(*update).id, query.nonce, query.device}},
+                                   table->spec().ledger});
   if (table->closed && !(mine && table->entry(*update).admitted == chunk_count))
     return refuse(inquiry, Reason::kRoundClosed);
   if (update && !mine) return refuse(inquiry, Reason::kSecondUpdate);

@@ -29,9 +29,11 @@ struct DueReceipt {
   TaskId task;
   RoundNumber round;
   wire::ReceiptEntry entry;
+  std::optional<LedgerHead> ledger;
 
   bool same_message(const DueReceipt& other) const {
-    return routing_id == other.routing_id && task == other.task && round == other.round;
+    return routing_id == other.routing_id && task == other.task && round == other.round &&
+           ledger == other.ledger;
   }
 };
 
@@ -62,8 +64,7 @@ struct Intake::State {
   Verdict answer(const Inquiry& inquiry, wire::Body body) const;
   Verdict refuse(const Inquiry& inquiry, wire::Reason reason);
   Verdict put_off(const Inquiry& inquiry, wire::Reason reason);
-  Verdict receipt_again(const Inquiry& inquiry, TaskId task, RoundNumber round,
-                        const wire::ReceiptEntry& entry) const;
+  Verdict receipt_again(const Inquiry& inquiry, wire::Receipt receipt) const;
 
   Verdict on(const Inquiry& inquiry, const wire::Hello& hello);
   Verdict on(const Inquiry& inquiry, const wire::CheckIn& check_in);

@@ -23,8 +23,10 @@ Verdict Intake::State::on(const Inquiry& inquiry, const wire::Submit& submit) {
   if (standing == Reason::kDuplicate) {
     const std::uint32_t update = *table->find(device);
     if (table->complete(update))
-      return receipt_again(inquiry, submit.task, submit.round,
-                           {table->entry(update).id, submit.nonce, submit.device});
+      return receipt_again(inquiry, {submit.task,
+                                     submit.round,
+                                     {{table->entry(update).id, submit.nonce, submit.device}},
+                                     table->spec().ledger});
   }
   // Damage on the way must not be taken for a lie.
   if (standing == Reason::kEquivocation && checksum(inquiry.payload) != submit.checksum)
@@ -118,7 +120,8 @@ Verdict Intake::State::on_other_round(const Inquiry& inquiry, TaskBook& book, Ro
   if (round > book.newest || round == 0) return refuse(inquiry, Reason::kRoundUnknown);
   if (may_speak_for(inquiry.peer, device)) {
     const UpdateId id = update_id(secret, book.id, round, device_of(inquiry.peer, device), nonce);
-    if (book.counted(id)) return receipt_again(inquiry, book.id, round, {id, nonce, device});
+    if (const SealedRound* const known = book.counted(id))
+      return receipt_again(inquiry, {book.id, round, {{id, nonce, device}}, known->ledger});
   }
   if (!book.buffered) return refuse(inquiry, Reason::kRoundClosed);
   // Between two rounds of a buffered task an update only has to wait a moment.

@@ -40,9 +40,10 @@ RoundTable* TaskBook::open() {
   return nullptr;
 }
 
-bool TaskBook::counted(const UpdateId& update) const {
-  return std::ranges::any_of(sealed,
-                             [&](const SealedRound& known) { return known.contains(update); });
+const SealedRound* TaskBook::counted(const UpdateId& update) const {
+  for (const SealedRound& known : sealed)
+    if (known.contains(update)) return &known;
+  return nullptr;
 }
 
 RoundTable* TaskBook::find_place(RoundNumber trained_in, const DeviceHash& device,
@@ -54,7 +55,7 @@ RoundTable* TaskBook::find_place(RoundNumber trained_in, const DeviceHash& devic
     if (!table->closed || table->entry(*place).admitted == table->spec().chunk_count)
       return table.get();
   }
-  if (counted(update)) return nullptr;
+  if (counted(update) != nullptr) return nullptr;
   RoundTable* const now = open();
   return now != nullptr && now->spec().takes(trained_in) ? now : nullptr;
 }

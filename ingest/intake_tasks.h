@@ -12,12 +12,6 @@
 
 namespace muster::ingest {
 
-struct SealedRound {
-  RoundNumber round = 0;
-  std::vector<UpdateId> ids;  ///< ascending
-  bool contains(const UpdateId& id) const;
-};
-
 /// The model version that devices fetch, cut as the round's updates are.
 class ServedModel {
  public:
@@ -48,8 +42,8 @@ struct TaskBook {
   RoundTable* find(RoundNumber round);
   /// The round that takes updates, if there is one.
   RoundTable* open();
-  /// Whether the update was counted in a round that is known by its ids only.
-  bool counted(const UpdateId& update) const;
+  /// The round known by its ids only that the update was counted in; null: none.
+  const SealedRound* counted(const UpdateId& update) const;
   /// Buffered tasks: where an update of `device`, trained in `trained_in`, is or may go. Null: it
   /// was counted already, is too late, or no round is open.
   RoundTable* find_place(RoundNumber trained_in, const DeviceHash& device, const UpdateId& update);

@@ -35,6 +35,14 @@ struct KeptOut {
   bool only_known = false;
 };
 
+/// A round whose updates are known by id only, for devices that never saw their receipt.
+struct SealedRound {
+  RoundNumber round = 0;
+  std::vector<UpdateId> ids;         ///< ascending
+  std::optional<LedgerHead> ledger;  ///< as in its RoundSpec
+  bool contains(const UpdateId& id) const;
+};
+
 struct RoundSpec {
   TaskId task = 0;
   std::string task_name;
@@ -62,6 +70,8 @@ struct RoundSpec {
   /// Private tasks: who may not take part; null: everybody may. A device that is in the round
   /// already stays.
   std::shared_ptr<const KeptOut> kept_out;
+  /// Private tasks: the ledger when the round opened, for receipts; nothing where it is not known.
+  std::optional<LedgerHead> ledger;
   /// Private tasks: whether the values of an update are in order is not said, counted or logged
   /// here. It is admitted, and the rule takes it as zero; only what cannot be decoded is refused.
   bool discreet = false;

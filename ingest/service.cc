@@ -65,10 +65,9 @@ class ServiceThreads final : public Service {
       if (intake_.close_round(task, round)) receiver_->announce_drained(task, round);
     });
   }
-  void remember_sealed(TaskId task, const std::string& task_name, RoundNumber round,
-                       std::vector<UpdateId> ids) override {
-    receiver_->post([this, task, task_name, round, ids = std::move(ids)] {
-      intake_.remember_sealed(task, task_name, round, ids);
+  void remember_sealed(TaskId task, const std::string& task_name, SealedRound round) override {
+    receiver_->post([this, task, task_name, round = std::move(round)] {
+      intake_.remember_sealed(task, task_name, round);
     });
   }
   void forget_round(TaskId task, RoundNumber round) override {

@@ -59,8 +59,7 @@ class Service {
   virtual void open_round(RoundSpec spec, std::vector<RecordHeader> recovered) = 0;
   /// The arrivals queue gets kRoundDrained when the last admitted chunk has been handed up.
   virtual void close_round(TaskId task, RoundNumber round) = 0;
-  virtual void remember_sealed(TaskId task, const std::string& task_name, RoundNumber round,
-                               std::vector<UpdateId> ids) = 0;
+  virtual void remember_sealed(TaskId task, const std::string& task_name, SealedRound round) = 0;
   virtual void forget_round(TaskId task, RoundNumber round) = 0;
   /// Frees the spool records of a round whose release is durable; runs on the committer.
   virtual void release_round(TaskId task, RoundNumber round) = 0;

@@ -139,6 +139,19 @@ Result<std::string> PrivateTask::terms_of_round(RoundNumber round) {
   return terms_of(*row);
 }
 
+std::optional<LedgerHead> PrivateTask::find_head(const privacy::Digest& chain) const {
+  const privacy::LedgerContents& contents = ledger_->contents();
+  if (contents.opened.head == chain) return LedgerHead{contents.opened.bytes, chain};
+  for (const privacy::LedgerEntry& entry : contents.entries)
+    if (entry.after.head == chain) return LedgerHead{entry.after.bytes, chain};
+  return std::nullopt;
+}
+
+Result<std::optional<LedgerHead>> PrivateTask::ledger_of_round(RoundNumber round) const {
+  MUSTER_ASSIGN(const auto row, parts_.control.private_round(id_, round));
+  return row ? find_head(row->ledger_head) : std::optional<LedgerHead>();
+}
+
 std::shared_ptr<const ingest::KeptOut> PrivateTask::kept_out() const {
   auto out =
       std::make_shared<ingest::KeptOut>(participants_.kept_out(release_number(), plan_.request.n));

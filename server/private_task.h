@@ -60,6 +60,10 @@ class PrivateTask {
   /// What devices of a round agree to beside the task's terms: they see a ledger that was put back.
   std::string round_terms() const { return terms_of(row_); }
   Result<std::string> terms_of_round(RoundNumber round);
+  /// Where the ledger stood when the round opened, for receipts; nothing where it was begun anew
+  /// since.
+  std::optional<LedgerHead> ledger_at_opening() const { return find_head(row_.ledger_head); }
+  Result<std::optional<LedgerHead>> ledger_of_round(RoundNumber round) const;
   std::shared_ptr<const ingest::KeptOut> kept_out() const;
 
   /// Number of the release the round will be, from 1. The same before and after its charge.
@@ -83,6 +87,7 @@ class PrivateTask {
   PrivateTask(PrivateParts parts, TaskId id, std::string name, PrivatePlan plan);
   Status set_round(PrivateRoundRow row);
   std::string terms_of(const PrivateRoundRow& row) const;
+  std::optional<LedgerHead> find_head(const privacy::Digest& chain) const;
   Status open_memory();
   /// The rounds that these releases were charged in.
   Result<std::vector<RoundNumber>> rounds_of(std::span<const std::uint64_t> releases) const;

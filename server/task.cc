@@ -170,6 +170,7 @@ ingest::RoundSpec Task::spec() const {
     if (spec.clip_norm == 0 && config_.privacy->clip_norm > 0)
       spec.clip_norm = privacy_->clip_norm();
     spec.kept_out = privacy_->kept_out();
+    spec.ledger = privacy_->ledger_at_opening();
     spec.discreet = true;
   }
   spec.value_bound = config_.value_bound;

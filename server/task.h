@@ -122,6 +122,8 @@ class Task {
   Status shred();
   Status abandon(const Status& why);
   Status finish_round(std::string_view outcome);
+  /// For devices that never saw their receipt.
+  Status remember_sealed(const RoundRow& round);
   Status find_earlier();
   /// Of the open round: the task's terms, and in a private task what is the round's own.
   void set_terms();

@@ -41,8 +41,7 @@ Status Task::resume(std::vector<RecoveredRecord> records) {
   for (RoundNumber back = 1; back <= remembered_rounds() && back < latest->round; ++back) {
     MUSTER_ASSIGN(std::optional<RoundRow> before,
                   parts_.control.round(row_.id, latest->round - back));
-    if (before && !before->sealed.empty())
-      parts_.ingest.remember_sealed(row_.id, row_.name, before->round, before->sealed);
+    if (before && !before->sealed.empty()) MUSTER_TRY(remember_sealed(*before));
   }
   if (privacy_ && latest->state != RoundState::kShredded && latest->state != RoundState::kAbandoned)
     MUSTER_TRY(privacy_->resume(latest->round));
@@ -51,8 +50,7 @@ Status Task::resume(std::vector<RecoveredRecord> records) {
     MUSTER_TRY(open(std::move(*latest), records));
     return overtaken ? carry_out(round_->on(RoundEvent::kAbortRequested, opened_)) : Status();
   }
-  if (!latest->sealed.empty())
-    parts_.ingest.remember_sealed(row_.id, row_.name, latest->round, latest->sealed);
+  if (!latest->sealed.empty()) MUSTER_TRY(remember_sealed(*latest));
   round_row_ = std::move(*latest);
   opened_ = parts_.clock.now();
   switch (round_row_.state) {
@@ -376,13 +374,21 @@ Status Task::abandon(const Status& why) {
   return finish_round(why.reason() == "aborted" ? "aborted" : "abandoned");
 }
 
+Status Task::remember_sealed(const RoundRow& round) {
+  ingest::SealedRound sealed{round.round, round.sealed, {}};
+  if (privacy_) {
+    MUSTER_ASSIGN(sealed.ledger, privacy_->ledger_of_round(round.round));
+  }
+  parts_.ingest.remember_sealed(row_.id, row_.name, std::move(sealed));
+  return {};
+}
+
 Status Task::finish_round(std::string_view outcome) {
   metrics_->finished(outcome);
   cohort_.reset();
   // Ids stay, so that a device that missed its receipt still learns that its update counted.
   parts_.ingest.forget_round(row_.id, round_row_.round);
-  if (outcome == "released")
-    parts_.ingest.remember_sealed(row_.id, row_.name, round_row_.round, round_row_.sealed);
+  if (outcome == "released") MUSTER_TRY(remember_sealed(round_row_));
   if (round_row_.round > remembered_rounds())
     parts_.ingest.forget_round(row_.id, round_row_.round - remembered_rounds());
   // The control store has wiped its copy: from here on nothing opens what the spool still holds.

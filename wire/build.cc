@@ -77,7 +77,10 @@ struct Writer {
       entries.emplace_back(to_hash(entry.update), entry.nonce, entry.device);
     Offset<flatbuffers::Vector<const fb::ReceiptEntry*>> offset = 0;
     if (!entries.empty()) offset = builder.CreateVectorOfStructs(entries);
-    return fb::CreateReceipt(builder, body.task, body.round, offset).Union();
+    const fb::Digest chain = to_digest(body.ledger ? body.ledger->chain : Sha256{});
+    return fb::CreateReceipt(builder, body.task, body.round, offset,
+                             body.ledger ? body.ledger->bytes : 0, body.ledger ? &chain : nullptr)
+        .Union();
   }
   Offset<void> operator()(const QueryMissing& body) const {
     return fb::CreateQueryMissing(builder, body.task, body.round, body.device, body.nonce).Union();

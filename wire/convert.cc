@@ -128,7 +128,9 @@ Reason read(const fb::Submit& from, Submit& to) {
 Reason read(const fb::Receipt& from, Receipt& to) {
   const std::size_t count = flatbuffers::VectorLength(from.entries());
   if (count > limits::kReceiptsPerMessage) return Reason::kHeaderMalformed;
-  to = {.task = from.task(), .round = from.round(), .entries = {}};
+  to = {.task = from.task(), .round = from.round(), .entries = {}, .ledger = {}};
+  if (from.ledger_head() != nullptr)
+    to.ledger = LedgerHead{from.ledger_bytes(), to_sha256(*from.ledger_head())};
   to.entries.reserve(count);
   for (flatbuffers::uoffset_t i = 0; i < count; ++i) {
     const fb::ReceiptEntry& entry = *from.entries()->Get(i);

@@ -21,4 +21,11 @@ using UpdateId = Hash128;
 
 using Sha256 = std::array<std::byte, 32>;
 
+/// Where a privacy ledger ended at some time, and what its chain was there (docs/privacy.md).
+struct LedgerHead {
+  std::uint64_t bytes = 0;
+  Sha256 chain{};
+  bool operator==(const LedgerHead&) const = default;
+};
+
 }  // namespace muster

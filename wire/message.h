@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -98,6 +99,7 @@ struct Receipt {
   TaskId task = 0;
   RoundNumber round = 0;
   std::vector<ReceiptEntry> entries{};
+  std::optional<LedgerHead> ledger{};  ///< private tasks: when the round opened
   bool operator==(const Receipt&) const = default;
 };
 struct QueryMissing {

@@ -26,7 +26,7 @@ std::span<const std::uint8_t> field_bytes(fb::Body kind) {
   static constexpr std::uint8_t kFetchModel[] = {4, 8, 4};
   static constexpr std::uint8_t kModelChunk[] = {4, 8, 4, 4, 16};
   static constexpr std::uint8_t kSubmit[] = {4, 8, 8, 8, 8, 4, 8, 4, 4, 4, 1, 1, 4, 16, 32};
-  static constexpr std::uint8_t kReceipt[] = {4, 8, 4};
+  static constexpr std::uint8_t kReceipt[] = {4, 8, 4, 8, 32};
   static constexpr std::uint8_t kQueryMissing[] = {4, 8, 8, 8};
   static constexpr std::uint8_t kMissingChunks[] = {4, 8, 8, 4, 4};
   static constexpr std::uint8_t kRefusal[] = {2, 4, 4, 8, 8, 4, 8};

@@ -306,5 +306,31 @@ TEST(Identity, IsAFreshPairOfZ85Keys) {
   EXPECT_NE(a.public_key, b.public_key);
 }
 
+Receipt private_receipt(RoundNumber round, std::uint64_t bytes, unsigned char chain) {
+  return {round, {}, LedgerHead{bytes, {std::byte{chain}}}};
+}
+
+TEST(LedgerWatch, NotesALedgerThatWentBack) {
+  LedgerWatch watch;
+  EXPECT_TRUE(watch.note({1, {}, {}}).ok()) << "a task that is not private";
+  EXPECT_FALSE(watch.newest());
+  EXPECT_TRUE(watch.note(private_receipt(3, 100, 1)).ok());
+  EXPECT_TRUE(watch.note(private_receipt(3, 100, 1)).ok());
+  EXPECT_TRUE(watch.note(private_receipt(4, 100, 1)).ok()) << "an abandoned round charged nothing";
+  EXPECT_TRUE(watch.note(private_receipt(5, 300, 2)).ok());
+  EXPECT_TRUE(watch.note(private_receipt(3, 100, 1)).ok()) << "an earlier round's, come late";
+  // What a device kept over a restart.
+  LedgerWatch kept(watch.round(), *watch.newest());
+  const std::string zeros(62, '0');
+  EXPECT_EQ(kept.note(private_receipt(6, 200, 3)).to_string(),
+            "ledger_went_back: the server's privacy ledger was at 300:02" + zeros +
+                " in round 5 and at 200:03" + zeros +
+                " in round 6: what was spent may be spent again. Ask the operator before taking "
+                "part again");
+  EXPECT_EQ(kept.note(private_receipt(6, 300, 3)).reason(), "ledger_went_back");
+  EXPECT_EQ(kept.newest(), watch.newest()) << "what was seen first stays";
+  EXPECT_TRUE(kept.note(private_receipt(6, 300, 2)).ok());
+}
+
 }  // namespace
 }  // namespace muster::client

@@ -140,11 +140,31 @@ TEST_F(Intaking, AClosedRoundStillAnswersForWhatMadeIt) {
   EXPECT_EQ(refusal_of(send(kOther, honest_chunk(spec, 1, 6))), Reason::kRoundClosed);
 }
 
+/// The spec of a private round, with the ledger as it stood.
+class PrivateIntake : public IntakeTest {
+ protected:
+  PrivateIntake() {
+    spec.ledger = LedgerHead{462, {std::byte{7}}};
+    open();
+  }
+};
+
+TEST_F(PrivateIntake, EveryReceiptOfARoundNamesTheSameLedger) {
+  const auto replies = whole_update(kDevice, 5);
+  EXPECT_EQ(std::get<wire::Receipt>(replies[0].message.body).ledger, spec.ledger);
+  EXPECT_EQ(body_of<wire::Receipt>(send(kDevice, honest_chunk(spec, 1, 5))).ledger, spec.ledger);
+  const auto first = std::get<wire::Receipt>(replies[0].message.body);
+  intake.forget_round(kTask, kRound);
+  intake.remember_sealed(kTask, kTaskName, {kRound, {first.entries[0].update}, spec.ledger});
+  EXPECT_EQ(body_of<wire::Receipt>(send(kDevice, honest_chunk(spec, 0, 5))), first);
+}
+
 TEST_F(Intaking, ASealedRoundIsRememberedById) {
   const auto receipt = std::get<wire::Receipt>(whole_update(kDevice, 5)[0].message.body);
   intake.close_round(kTask, kRound);
   intake.forget_round(kTask, kRound);
-  intake.remember_sealed(kTask, kTaskName, kRound, {{~0ull, ~0ull}, receipt.entries[0].update, {}});
+  intake.remember_sealed(kTask, kTaskName,
+                         {kRound, {{~0ull, ~0ull}, receipt.entries[0].update, {}}, {}});
   const auto again = body_of<wire::Receipt>(send(kDevice, honest_chunk(spec, 0, 5)));
   EXPECT_EQ(again.entries[0].update, receipt.entries[0].update);
   EXPECT_EQ(refusal_of(send(kDevice, honest_chunk(spec, 0, 6))), Reason::kRoundClosed);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "client/client.h"
 #include "server/admin.h"
 #include "server/audit.h"
 #include "server/private_ledgers.h"
@@ -302,6 +303,96 @@ TEST(PrivateTerms, OfAnEarlierLedgerHeadAreRefused) {
   const auto reply =
       node->send(0, submit_message(assignment, fleet.update(0), 0), fleet.update(0).chunks[0]);
   EXPECT_EQ(std::get<wire::Refusal>(reply->message.body).reason, wire::Reason::kTermsMismatch);
+}
+
+/// Receipts of one round, as devices get them.
+std::vector<wire::Receipt> receipts_of(SimNode& node, Fleet& fleet) {
+  wire::Message check_in;
+  check_in.body = wire::CheckIn{"t", 0};
+  const auto reply = node.send(0, check_in);
+  const auto assignment = std::get<wire::Assignment>(reply->message.body);
+  std::vector<wire::Receipt> receipts;
+  for (std::uint32_t device = 0; device < kDevices; ++device)
+    for (std::uint32_t chunk = 0; chunk < 3; ++chunk) {
+      auto answer = node.send(device, submit_message(assignment, fleet.update(device), chunk),
+                              fleet.update(device).chunks[chunk]);
+      EXPECT_FALSE(answer)
+          << wire::describe(std::get<wire::Refusal>(answer->message.body).reason).sentence;
+    }
+  const auto replies = node.commit();
+  EXPECT_TRUE(replies.ok());
+  for (const auto& each : *replies) receipts.push_back(std::get<wire::Receipt>(each.message.body));
+  EXPECT_TRUE(node.settle().ok());
+  return receipts;
+}
+
+LedgerHead head_of(const privacy::Anchor& anchor) { return {anchor.bytes, anchor.head}; }
+
+client::Receipt client_receipt(const wire::Receipt& receipt) {
+  return {receipt.round, receipt.entries[0].update, receipt.ledger};
+}
+
+TEST(PrivateReceipts, NameTheLedgerSoThatDevicesSeeItPutBack) {
+  log_setup(LogFormat::kAuto, LogLevel::kError);
+  const SimOptions options = options_for(kMean, 0);
+  SimulatedStorage storage(5);
+  ManualClock clock;
+  auto node = boot(storage, options, clock);
+  client::LedgerWatch watch;
+  std::vector<wire::Receipt> first;
+  Fleet fleet(1);
+  for (RoundNumber round = 1; round <= 3; ++round) {
+    const auto receipts = receipts_of(*node, fleet);
+    if (round == 1) first = receipts;
+    ASSERT_EQ(receipts.size(), kDevices);
+    // As it was when the round opened: every charge of the rounds before is in it.
+    const auto ledger = *privacy::read_ledger(storage, kLedger);
+    ASSERT_EQ(ledger.entries.size(), round);
+    const privacy::Anchor at =
+        round == 1 ? ledger.opened : ledger.entries[static_cast<std::size_t>(round) - 2].after;
+    for (const wire::Receipt& receipt : receipts) {
+      EXPECT_EQ(receipt.round, round);
+      EXPECT_EQ(receipt.ledger, head_of(at));
+    }
+    EXPECT_TRUE(watch.note(client_receipt(receipts[0])).ok());
+    EXPECT_EQ(watch.newest(), head_of(at));
+  }
+  // Whoever has a copy of the ledger can hold it against what a device kept.
+  const auto ledger = *privacy::read_ledger(storage, kLedger);
+  EXPECT_TRUE(
+      privacy::verify(ledger, ledger.end().bytes, {watch.newest()->bytes, watch.newest()->chain})
+          .ok());
+  // The same receipt again after a restart, from the round's ids.
+  node.reset();
+  storage.power_cycle();
+  node = boot(storage, options, clock);
+  wire::Message query;
+  query.body = wire::QueryMissing{first[0].task, 3, 0, fleet.update(0).nonce};
+  const auto again = node->send(0, query);
+  EXPECT_EQ(std::get<wire::Receipt>(again->message.body).ledger, watch.newest());
+  EXPECT_TRUE(watch.note(client_receipt(std::get<wire::Receipt>(again->message.body))).ok());
+  EXPECT_TRUE(watch.note(client_receipt(first[0])).ok()) << "late, and of an earlier round";
+
+  // A node that was put back to the time before its first round, ledger and control store both, so
+  // that it sees nothing wrong itself.
+  SimulatedStorage old(6);
+  auto rewound = boot(old, options, clock);
+  Fleet others(1);
+  for (RoundNumber round = 1; round <= 3; ++round) {
+    const auto receipts = receipts_of(*rewound, others);
+    const LedgerHead seen = *receipts[0].ledger, kept = *watch.newest();
+    const Status said = watch.note(client_receipt(receipts[0]));
+    if (round < 3) {
+      EXPECT_TRUE(said.ok()) << "rounds that the device has seen already";
+      continue;
+    }
+    EXPECT_EQ(seen.bytes, kept.bytes);
+    EXPECT_EQ(said.to_string(),
+              "ledger_went_back: the server's privacy ledger was at " + client::anchor_text(kept) +
+                  " in round 3 and at " + client::anchor_text(seen) +
+                  " in round 3: what was spent may be spent again. Ask the operator before taking "
+                  "part again");
+  }
 }
 
 /// Everything a person or a scrape can see of the node.

@@ -33,9 +33,9 @@ void DirectService::close_round(TaskId task, RoundNumber round) {
   arrivals_.try_push(drained);
 }
 
-void DirectService::remember_sealed(TaskId task, const std::string& task_name, RoundNumber round,
-                                    std::vector<UpdateId> ids) {
-  intake_.remember_sealed(task, task_name, round, std::move(ids));
+void DirectService::remember_sealed(TaskId task, const std::string& task_name,
+                                    ingest::SealedRound round) {
+  intake_.remember_sealed(task, task_name, std::move(round));
 }
 void DirectService::forget_round(TaskId task, RoundNumber round) {
   intake_.forget_round(task, round);

@@ -21,8 +21,8 @@ class DirectService final : public ingest::Service {
   void serve() override {}
   void open_round(ingest::RoundSpec spec, std::vector<ingest::RecordHeader> recovered) override;
   void close_round(TaskId task, RoundNumber round) override;
-  void remember_sealed(TaskId task, const std::string& task_name, RoundNumber round,
-                       std::vector<UpdateId> ids) override;
+  void remember_sealed(TaskId task, const std::string& task_name,
+                       ingest::SealedRound round) override;
   void forget_round(TaskId task, RoundNumber round) override;
   void release_round(TaskId task, RoundNumber round) override;
   void disconnect(const ingest::PublicKey&) override {}

@@ -52,8 +52,9 @@ TEST(Golden, WritesTheFilesWhenAsked) {
 
 TEST(Golden, EveryKindHasOne) {
   const auto all = samples();
-  ASSERT_EQ(all.size(), std::variant_size_v<Body>);
-  for (std::size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i].message.body.index(), i);
+  constexpr std::size_t kinds = std::variant_size_v<Body>;
+  ASSERT_GE(all.size(), kinds);
+  for (std::size_t i = 0; i < kinds; ++i) EXPECT_EQ(all[i].message.body.index(), i);
 }
 
 TEST(Golden, BuildingGivesExactlyTheseBytes) {

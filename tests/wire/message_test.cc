@@ -111,7 +111,8 @@ Body random_body(std::size_t kind, Draw& draw) {
     case 7:
       return random_submit(draw);
     case 8: {
-      Receipt receipt{draw.u32(), draw.u64(), {}};
+      Receipt receipt{draw.u32(), draw.u64(), {}, {}};
+      if (draw.below(2) == 1) receipt.ledger = LedgerHead{draw.u64(), draw.sha256()};
       receipt.entries.resize(draw.below(limits::kReceiptsPerMessage + 1));
       for (ReceiptEntry& entry : receipt.entries) entry = {draw.hash(), draw.u64(), draw.u64()};
       return receipt;
@@ -149,7 +150,8 @@ TEST(Message, OfEveryKindComesBackAsItWas) {
 
 TEST(Message, WithTheLongestVectorsFitsTheHeaderLimit) {
   Message message{kProtocolVersion, kMax32, {}};
-  message.body = Receipt{kMax32, kMax64, std::vector<ReceiptEntry>(limits::kReceiptsPerMessage)};
+  message.body = Receipt{kMax32, kMax64, std::vector<ReceiptEntry>(limits::kReceiptsPerMessage),
+                         LedgerHead{kMax64, {}}};
   EXPECT_LE(build_header(message).size(), limits::kHeaderBytes);
   message.body = MissingChunks{kMax32, kMax64, kMax64, limits::kMaxChunks,
                                std::vector<std::uint8_t>(limits::kMaxChunks / 8, 0xff)};
@@ -284,7 +286,7 @@ TEST(Frames, MustFitTheKind) {
 }
 
 TEST(MessageDeathTest, TooManyReceiptsInOneAreABug) {
-  const Receipt receipt{1, 1, std::vector<ReceiptEntry>(limits::kReceiptsPerMessage + 1)};
+  const Receipt receipt{1, 1, std::vector<ReceiptEntry>(limits::kReceiptsPerMessage + 1), {}};
   EXPECT_DEATH((void)build_header({kProtocolVersion, 0, receipt}), "kReceiptsPerMessage");
 }
 

@@ -62,7 +62,10 @@ std::vector<Sample> samples() {
   const Receipt receipt{.task = 3,
                         .round = 17,
                         .entries = {{{0x0123456789abcdef, 0xfedcba9876543210}, 7, 42},
-                                    {{1, 2}, 0x1122334455667788, 43}}};
+                                    {{1, 2}, 0x1122334455667788, 43}},
+                        .ledger = {}};
+  Receipt private_receipt = receipt;
+  private_receipt.ledger = LedgerHead{.bytes = 462, .chain = counting_terms()};
   return {
       {"hello", message(1, Hello{.protocol = 1}), {}},
       {"welcome", message(1, Welcome{.protocol = 1, .server = "musterd 0.1.0"}), {}},
@@ -96,6 +99,7 @@ std::vector<Sample> samples() {
                           .chunk = 1,
                           .device = 42}),
        {}},
+      {"receipt_private", message(0, private_receipt), {}},
   };
 }
 
