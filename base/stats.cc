@@ -1,6 +1,7 @@
 #include "base/stats.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "base/bytes.h"
@@ -48,10 +49,14 @@ Histogram::Histogram(std::span<const double> bounds)
   MUSTER_CHECK(std::is_sorted(bounds_.begin(), bounds_.end()));
 }
 
+std::size_t Histogram::bucket_of(double value) const {
+  return static_cast<std::size_t>(std::lower_bound(bounds_.begin(), bounds_.end(), value) -
+                                  bounds_.begin());
+}
+
 void Histogram::observe(double value) {
   if (!stats_counting.load(std::memory_order_relaxed)) return;
-  const auto bucket = static_cast<std::size_t>(
-      std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin());
+  const std::size_t bucket = bucket_of(value);
   const std::size_t shard = stats_shard();
   Line& line = lines_[shard * lines_per_shard_ + bucket / kLineCounts];
   line.counts[bucket % kLineCounts].fetch_add(1, std::memory_order_relaxed);
@@ -63,6 +68,7 @@ void Histogram::merge(std::span<const std::uint64_t> counts, double sum) {
   if (!stats_counting.load(std::memory_order_relaxed)) return;
   const std::size_t shard = stats_shard();
   for (std::size_t bucket = 0; bucket < counts.size(); ++bucket) {
+    if (counts[bucket] == 0) continue;
     Line& line = lines_[shard * lines_per_shard_ + bucket / kLineCounts];
     line.counts[bucket % kLineCounts].fetch_add(counts[bucket], std::memory_order_relaxed);
   }
@@ -80,6 +86,21 @@ Histogram::Snapshot Histogram::snapshot() const {
     snapshot.sum += sums_[shard].value.load(std::memory_order_relaxed);
   }
   return snapshot;
+}
+
+Tally::Tally(Histogram& into) : into_(into), counts_(into.bounds().size() + 1) { choose(0); }
+
+void Tally::choose(double value) {
+  constexpr double kInfinite = std::numeric_limits<double>::infinity();
+  bucket_ = into_.bucket_of(value);
+  above_ = bucket_ == 0 ? -kInfinite : into_.bounds()[bucket_ - 1];
+  most_ = bucket_ == into_.bounds().size() ? kInfinite : into_.bounds()[bucket_];
+}
+
+void Tally::flush() {
+  into_.merge(counts_, sum_);
+  std::ranges::fill(counts_, 0);
+  sum_ = 0;
 }
 
 double MetricFamily::value(const void* one_series) const {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/metrics.h"
 
 namespace muster {
@@ -45,15 +46,31 @@ class Counter {
   std::array<Shard, kStatsShards> shards_;
 };
 
-/// Goes up and down. Thread-safe.
+/// Goes up and down. Thread-safe; one thread decides between set() and run().
 class Gauge {
  public:
-  void set(double value) { value_.store(value, std::memory_order_relaxed); }
+  void set(double value) {
+    value_.store(value, std::memory_order_relaxed);
+    clock_.store(nullptr, std::memory_order_release);
+  }
   void add(double by) { value_.fetch_add(by, std::memory_order_relaxed); }
-  double value() const { return value_.load(std::memory_order_relaxed); }
+  /// Until the next set() the value is the seconds since `start`, as of when it is read: it goes on
+  /// while the thread that counts stands still. `clock` outlives all reading.
+  void run(const Clock& clock, Nanoseconds start) {
+    start_.store(start, std::memory_order_relaxed);
+    clock_.store(&clock, std::memory_order_release);
+  }
+  double value() const {
+    const Clock* const clock = clock_.load(std::memory_order_acquire);
+    if (clock == nullptr) return value_.load(std::memory_order_relaxed);
+    const Nanoseconds age = clock->now() - start_.load(std::memory_order_relaxed);
+    return static_cast<double>(age) / kSecond;
+  }
 
  private:
   std::atomic<double> value_{0};
+  std::atomic<Nanoseconds> start_{0};
+  std::atomic<const Clock*> clock_{nullptr};
 };
 
 /// Counts of observations per bucket, and their sum. Thread-safe; observe() touches only cache
@@ -65,6 +82,8 @@ class Histogram {
   void observe(double value);
   /// Observations counted elsewhere with the same bounds: one count a bucket, and their sum.
   void merge(std::span<const std::uint64_t> counts, double sum);
+  /// The bucket of a value: 0 to bounds().size().
+  std::size_t bucket_of(double value) const;
 
   struct Snapshot {
     std::vector<std::uint64_t> counts;  ///< per bucket, not cumulative; bounds().size() + 1
@@ -85,6 +104,30 @@ class Histogram {
   std::size_t lines_per_shard_;
   std::vector<Line> lines_;
   std::array<Sum, kStatsShards> sums_;
+};
+
+/// Observations of one thread in plain memory, until flush() hands them to their histogram: for
+/// what comes by the thousand. Neighbours tend to be alike, so the last bucket is tried first.
+class Tally {
+ public:
+  /// `into` outlives it.
+  explicit Tally(Histogram& into);
+  void observe(double value) {
+    if (!stats_counting.load(std::memory_order_relaxed)) return;
+    if (!(value > above_ && value <= most_)) choose(value);
+    ++counts_[bucket_];
+    sum_ += value;
+  }
+  void flush();
+
+ private:
+  void choose(double value);
+
+  Histogram& into_;
+  std::size_t bucket_ = 0;
+  double above_, most_;  ///< of bucket_
+  std::vector<std::uint64_t> counts_;
+  double sum_ = 0;
 };
 
 using Labels = std::vector<std::pair<std::string, std::string>>;

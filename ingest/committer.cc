@@ -148,6 +148,7 @@ void Committer::commit(const std::vector<Admitted>& group) {
   records_.clear();
   for (const Admitted& chunk : group)
     queue_seconds_.observe(seconds(std::max<Nanoseconds>(0, begin_ns - chunk.received)));
+  queue_seconds_.flush();
   for (const Admitted& chunk : group) records_.push_back({slots_.bytes(chunk.slot), {}});
   Status status = spool_.commit(records_);
   // Nothing was written: keep the group, let rounds that end free segments, try again.

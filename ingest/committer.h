@@ -81,7 +81,7 @@ class Committer {
   std::atomic<bool> faulted_{false};
   std::atomic<Nanoseconds> queue_age_{0};
   std::atomic<Nanoseconds> last_turn_{0};
-  Histogram& queue_seconds_;
+  Tally queue_seconds_;
   Histogram& commit_seconds_;
 
   // A BoundedQueue would wake this thread for every chunk of a group it is waiting to fill; here

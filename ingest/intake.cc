@@ -156,13 +156,13 @@ void Intake::on_durable(std::span<const SlotIndex> slots, Nanoseconds now,
                         std::vector<Reply>& replies,
                         std::vector<std::pair<TaskId, RoundNumber>>& drained) {
   std::vector<DueReceipt>& due = state_->due;
+  IntakeStats& stats = state_->stats;
   for (const SlotIndex slot : slots) {
     PendingChunk& chunk = state_->pending[slot];
     RoundTable& table = *chunk.table;
     const RoundSpec& spec = table.spec();
     if (table.set_durable(chunk.update, chunk.chunk)) {
-      state_->stats.accepted.add();
-      state_->stats.receipt_seconds.observe(static_cast<double>(now - chunk.received) / kSecond);
+      stats.receipt_seconds.observe(static_cast<double>(now - chunk.received) / kSecond);
       const UpdateEntry& entry = table.entry(chunk.update);
       due.push_back({std::move(chunk.routing_id),
                      spec.task,
@@ -177,6 +177,8 @@ void Intake::on_durable(std::span<const SlotIndex> slots, Nanoseconds now,
       if (table.forgotten) chunk.book->remove(spec.round);
     }
   }
+  stats.accepted.add(due.size());
+  stats.receipt_seconds.flush();
   // One message per peer and round, not one per update.
   std::stable_sort(due.begin(), due.end(), [](const DueReceipt& a, const DueReceipt& b) {
     return std::tie(a.routing_id, a.task, a.round) < std::tie(b.routing_id, b.task, b.round);

@@ -59,7 +59,7 @@ struct IntakeStats {
   Counter& put_off;                ///< and with "retry after"
   std::vector<Counter*> rejected;  ///< refusals, by row of wire::reasons()
   std::vector<Counter*> bytes;     ///< admitted payload bytes by codec
-  Histogram& receipt_seconds;      ///< first byte of the last chunk to receipt
+  Tally receipt_seconds;           ///< first byte of the last chunk to receipt
   Counter& rejected_for(wire::Reason reason);
 };
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdio>
 #include <regex>
 #include <set>
@@ -158,6 +159,45 @@ TEST(Stats, ManyThreadsLoseNoCount) {
   const auto snapshot = histogram.snapshot();
   EXPECT_EQ(snapshot.counts[0] + snapshot.counts[1], 60'000u);
   EXPECT_DOUBLE_EQ(snapshot.sum, 12 * 4'999.0);
+}
+
+TEST(Gauge, RunsFromAStartUntilItIsSet) {
+  ManualClock clock(5 * kSecond);
+  Gauge gauge;
+  gauge.set(7);
+  gauge.run(clock, 3 * kSecond);
+  EXPECT_EQ(gauge.value(), 2);
+  clock.advance(kSecond / 2);
+  EXPECT_EQ(gauge.value(), 2.5);
+  gauge.run(clock, 5 * kSecond);
+  EXPECT_EQ(gauge.value(), 0.5);
+  gauge.set(gauge.value());
+  clock.advance(kSecond);
+  EXPECT_EQ(gauge.value(), 0.5);
+}
+
+TEST(Tally, CountsLikeItsHistogramAndHandsOverAtOnce) {
+  Stats stats(kSmallCatalogue);
+  Histogram& histogram = stats.histogram("muster_y_seconds");
+  const auto bounds = histogram.bounds();
+  Histogram direct(bounds);
+  Tally tally(histogram);
+  // On, just under and just over every bound, up and down again.
+  std::vector<double> values = {-1.0, 0.0, 1e300};
+  for (const double bound : bounds)
+    for (const double value : {bound, std::nextafter(bound, 0.0), std::nextafter(bound, 1e300)})
+      values.push_back(value);
+  for (std::size_t i = values.size(); i-- > 0;) values.push_back(values[i]);
+  for (const double value : values) {
+    direct.observe(value);
+    tally.observe(value);
+  }
+  for (const std::uint64_t count : histogram.snapshot().counts) EXPECT_EQ(count, 0u);
+  tally.flush();
+  EXPECT_EQ(histogram.snapshot().counts, direct.snapshot().counts);
+  EXPECT_DOUBLE_EQ(histogram.snapshot().sum, direct.snapshot().sum);
+  tally.flush();  // nothing twice
+  EXPECT_EQ(histogram.snapshot().counts, direct.snapshot().counts);
 }
 
 TEST(StatsDeath, WhatTheCatalogueDoesNotNameIsABug) {
