@@ -260,8 +260,11 @@ std::vector<Metric> make_catalogue() {
        {task(),
         {"state",
          {"open", "draining", "sealing", "aggregating", "releasing", "shredding", "abandoning",
-          "done", "finished"}}},
-       "1 for the state the latest round is in, 0 for all others."},
+          "done", "finished", "stopped"}}},
+       "1 for the state the latest round is in, 0 for all others. A task that opens no further "
+       "round "
+       "is finished once it has made all its rounds, stopped if something forbids the next: its "
+       "privacy budget is spent."},
       {"round",
        "muster_round_cohort_size",
        kGauge,
@@ -285,7 +288,8 @@ std::vector<Metric> make_catalogue() {
        kGauge,
        "seconds",
        {task()},
-       "Time since the latest round opened."},
+       "Time since the latest round opened, or since this start took it up again. It stands still "
+       "once the task opens no further round."},
       {"round",
        "muster_round_deadline_seconds",
        kGauge,

@@ -256,7 +256,8 @@ Status Task::audit(AuditKind kind, std::string_view action, std::string_view rea
 }
 
 void Task::show_state() {
-  metrics_->show(round_ ? phase_name(round_->phase()) : "finished", round_row_.round,
+  if (!round_) metrics_->age.set(metrics_->age.value());  // there is nothing left to grow old
+  metrics_->show(state_name(), round_row_.round,
                  cohort_ && shows_cohort() ? cohort_->complete() : 0, version_);
 }
 

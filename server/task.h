@@ -111,6 +111,7 @@ class Task {
   Status adopt_import();
   Status open_next();
   Status open(RoundRow row, const std::vector<RecoveredRecord>& records);
+  void take_up();
   Status feed(const std::vector<RecoveredRecord>& records);
   Status carry_out(RoundDuty duty);
   Status seal();

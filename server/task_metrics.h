@@ -11,9 +11,9 @@
 
 namespace muster::server {
 
-inline constexpr std::array<std::string_view, 9> kRoundStates = {
+inline constexpr std::array<std::string_view, 10> kRoundStates = {
     "open",      "draining",   "sealing", "aggregating", "releasing",
-    "shredding", "abandoning", "done",    "finished"};
+    "shredding", "abandoning", "done",    "finished",    "stopped"};
 
 struct TaskMetrics {
   /// `is_private`: what depends on single devices' data is not exported.

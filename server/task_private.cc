@@ -44,7 +44,6 @@ void Task::set_terms() {
 /// Charge, then noise, then everything that may be read (design.md, law 3). Nothing of single
 /// updates is left when this returns but the state of the next model.
 Status Task::aggregate_private() {
-  show_state();
   const Nanoseconds start = parts_.clock.now();
   auto noise = privacy_->charge(round_row_);
   if (!noise.ok()) {

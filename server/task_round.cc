@@ -52,7 +52,7 @@ Status Task::resume(std::vector<RecoveredRecord> records) {
   }
   if (!latest->sealed.empty()) MUSTER_TRY(remember_sealed(*latest));
   round_row_ = std::move(*latest);
-  opened_ = parts_.clock.now();
+  take_up();
   switch (round_row_.state) {
     case RoundState::kSealed:
     case RoundState::kAggregated: {
@@ -114,7 +114,7 @@ Status Task::open_next() {
 
 Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
   round_row_ = std::move(row);
-  opened_ = parts_.clock.now();
+  take_up();
   round_.emplace(policy());
   set_terms();
   MUSTER_TRY(find_earlier());
@@ -135,6 +135,12 @@ Status Task::open(RoundRow row, const std::vector<RecoveredRecord>& records) {
     MUSTER_TRY(carry_out(round_->on(RoundEvent::kUpdateComplete, opened_)));
   show_state();
   return {};
+}
+
+/// The time of the round counts from here; whoever reads its age needs no turn of the engine.
+void Task::take_up() {
+  opened_ = parts_.clock.now();
+  metrics_->age.run(parts_.clock, opened_);
 }
 
 Status Task::feed(const std::vector<RecoveredRecord>& records) {
@@ -181,7 +187,6 @@ Status Task::on_drained(RoundNumber round) {
 
 Status Task::tick() {
   if (!round_) return {};
-  metrics_->age.set(static_cast<double>(parts_.clock.now() - opened_) / kSecond);
   return carry_out(round_->on(RoundEvent::kTick, parts_.clock.now()));
 }
 
@@ -203,12 +208,12 @@ Result<RoundNumber> Task::abort_round() {
 
 /// One duty leads to the next until the round waits for the outside again.
 Status Task::carry_out(RoundDuty duty) {
+  if (duty != RoundDuty::kNone) show_state();
   switch (duty) {
     case RoundDuty::kNone:
       return {};
     case RoundDuty::kStopAdmission:
       parts_.ingest.close_round(row_.id, round_row_.round);
-      show_state();
       return {};
     case RoundDuty::kSeal:
       return seal();
@@ -255,7 +260,6 @@ Status Task::seal() {
 
 Status Task::aggregate() {
   if (privacy_) return aggregate_private();
-  show_state();
   const Nanoseconds start = parts_.clock.now();
   auto aggregated = cohort_->aggregate(round_row_.sealed, codec_seed(), state_.aggregate);
   Status failure = aggregated.status();
@@ -360,6 +364,7 @@ Status Task::shred() {
 }
 
 Status Task::abandon(const Status& why) {
+  show_state();
   log_warning("round_abandoned", why.message(),
               {{"task", row_.name},
                {"round", round_row_.round},

@@ -191,6 +191,11 @@ TEST(PrivateBudget, TheTaskStopsBeforeItIsExceededAndSaysWhy) {
     EXPECT_NEAR(status.privacy->epsilon_spent, 7.286, 2e-3);
     EXPECT_EQ(status.privacy->releases, 2u);
     EXPECT_EQ(charges(storage), 2u);
+    for (const char* state : {"finished", "stopped"})
+      EXPECT_EQ(
+          node->stats().gauge("muster_round_state", {{"task", "t"}, {"state", state}}).value(),
+          state == status.state ? 1 : 0)
+          << state;
     wire::Message message;
     message.body = wire::CheckIn{"t", 0};
     const auto reply = node->send(40, message);

@@ -15,6 +15,7 @@ STATES = {
     "abandoning": "red",
     "done": "text",
     "finished": "dark-blue",
+    "stopped": "orange",
 }
 
 
