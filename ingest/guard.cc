@@ -42,6 +42,7 @@ Guard::Guard(const GuardLimits& limits, Stats& stats)
     : limits_(limits),
       highest_descriptor_(highest_descriptor()),
       connections_gauge_(stats.gauge("muster_connections")),
+      ended_(stats.counter("muster_connections_ended_total")),
       shed_(cuts(stats, "limit")),
       cut_bytes_(cuts(stats, "bytes_without_message")),
       cut_time_(cuts(stats, "time_without_message")),
@@ -101,6 +102,7 @@ void Guard::closed(int descriptor) {
     const auto found = per_address_.find(entry.address);
     if (found != per_address_.end() && --found->second == 0) per_address_.erase(found);
     connections_gauge_.set(--count_);
+    ended_.add();
   }
   entry.kind = Guarded::kNo;
   entry.owner = nullptr;

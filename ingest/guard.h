@@ -58,6 +58,7 @@ class Guard {
   const GuardLimits limits_;
   const int highest_descriptor_;
   Gauge& connections_gauge_;
+  Counter& ended_;
   Counter& shed_;
   Counter& cut_bytes_;
   Counter& cut_time_;

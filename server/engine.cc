@@ -21,9 +21,10 @@ constexpr std::size_t kAuditedKeys = 1000, kKeyNameDigits = 16;
 // rounded up.
 constexpr std::size_t kProcessBytes = std::size_t{48} << 20;
 
-// Of an authenticated peer that is silent: libzmq's session, engine, pipes and our account of it;
-// 39 KiB were measured with 4,000 under CURVE (docs/sizing.md).
-constexpr std::size_t kConnectionBytes = std::size_t{40} << 10;
+// Of an authenticated peer: what libzmq's session, engine and pipes reserve, most of it never
+// touched. A silent one uses 39 KiB (docs/sizing.md); where others come and go in the same memory,
+// up to all of it is touched (memory_trim.h).
+constexpr std::size_t kConnectionBytes = std::size_t{100} << 10;
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "server/backend_choice.h"
 #include "server/config_values.h"
+#include "server/memory_trim.h"
 #include "server/secrets.h"
 
 namespace muster::server {
@@ -297,7 +298,11 @@ void Node::reload_refused(const Status& why) {
 
 Status Node::run() {
   set_log_component("engine");
-  while (!is_stopping() && !faulted_) MUSTER_TRY(engine_->turn(kTurnWait));
+  MemoryTrim trim(stats_.counter("muster_connections_ended_total"));
+  while (!is_stopping() && !faulted_) {
+    MUSTER_TRY(engine_->turn(kTurnWait));
+    trim.look(clock_.now());
+  }
   if (faulted_)
     return Status(
         Code::kUnavailable, "spool_fault",

@@ -64,22 +64,27 @@ class Served {
     return eventually([&] { return call(http(), "GET", "/readyz").status == 200; });
   }
 
-  /// One update of `device`; whether it got its receipt.
-  Status submit(std::uint32_t device, const std::string& task, float value,
-                Nanoseconds patience = 30 * kSecond) const {
+  /// What the gateway connects with.
+  client::ClientOptions connection() const {
     client::ClientOptions options;
     options.endpoint = "tcp://127.0.0.1:" + std::to_string(port_);
     options.server_key = enrolment_.server_key;
     options.identity = gateway_;
+    return options;
+  }
+  /// One update of `device`; whether it got its receipt.
+  Status submit(std::uint32_t device, const std::string& task, float value,
+                Nanoseconds patience = 30 * kSecond) const {
+    client::ClientOptions options = connection();
     options.device = device;
     options.reply_timeout = 2 * kSecond;
     options.attempts = 30;
     options.back_off_limit = kSecond;
-    MUSTER_ASSIGN(auto connection, client::Client::connect(options));
-    MUSTER_ASSIGN(const auto assignment, connection->join(task, patience));
+    MUSTER_ASSIGN(auto device_client, client::Client::connect(options));
+    MUSTER_ASSIGN(const auto assignment, device_client->join(task, patience));
     const std::vector<float> delta(assignment.dimension, value);
     MUSTER_ASSIGN(const auto update, client::encode(assignment, delta, 1));
-    return connection->submit(assignment, update, 1).status();
+    return device_client->submit(assignment, update, 1).status();
   }
 
   json status() const {
