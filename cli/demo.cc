@@ -1,12 +1,10 @@
 #include "cli/demo.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -20,6 +18,7 @@
 #include "cli/demo_screen.h"
 #include "cli/demo_server.h"
 #include "cli/exit_code.h"
+#include "cli/interrupt.h"
 #include "loadtest/model_file.h"
 
 namespace muster::cli {
@@ -29,9 +28,6 @@ constexpr int kExitInterrupted = 130;
 /// Descriptors a phone's connection needs at most (socket, monitor, mailboxes), and the rest.
 constexpr rlim_t kDescriptorsPerPhone = 6;
 constexpr rlim_t kDescriptorsBeside = 256;
-
-std::atomic<bool> interrupted{false};  // what a signal handler may touch
-void on_signal(int) { interrupted = true; }
 
 struct DemoOptions {
   std::string out = "demo-out", text, attack = "mixed";
@@ -48,28 +44,6 @@ struct DemoOptions {
 /// 1,000 meet a thirteenth of what 58,688 and 200, the demo of attacks, would.
 constexpr loadtest::ModelShape kPrivateShape{64, 8, 8, 64};
 constexpr std::uint32_t kPrivatePhones = 1000;
-
-/// SIGINT and SIGTERM end the demo in good order while one of these lives.
-class SignalGuard {
- public:
-  SignalGuard() {
-    interrupted = false;
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    sigaction(SIGINT, &action, &old_int_);
-    sigaction(SIGTERM, &action, &old_term_);
-  }
-  ~SignalGuard() {
-    sigaction(SIGINT, &old_int_, nullptr);
-    sigaction(SIGTERM, &old_term_, nullptr);
-  }
-  SignalGuard(const SignalGuard&) = delete;
-  SignalGuard& operator=(const SignalGuard&) = delete;
-
- private:
-  struct sigaction old_int_ {};
-  struct sigaction old_term_ {};
-};
 
 Status raise_descriptor_limit(std::uint32_t phones) {
   const rlim_t needed = phones * kDescriptorsPerPhone + kDescriptorsBeside;
@@ -174,7 +148,7 @@ Status write_results(const std::string& out, const std::vector<DemoResult>& resu
 Status run_demo(const DemoOptions& options) {
   const SystemClock clock;
   const Nanoseconds start = clock.now();
-  const SignalGuard signals;
+  const InterruptGuard guard;
   DemoScreen screen(std::cout, ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr);
   MUSTER_TRY(raise_descriptor_limit(options.phones));
   MUSTER_ASSIGN(const loadtest::Corpus corpus, read_corpus(options));
@@ -193,7 +167,7 @@ Status run_demo(const DemoOptions& options) {
   fleet_options.training = {options.smoke ? 16U : 128U, 32, 0.5F, 5};
   fleet_options.seed = options.seed;
   fleet_options.threads = 4 * std::max(2U, std::thread::hardware_concurrency());
-  fleet_options.stop = &interrupted;
+  fleet_options.stop = &InterruptGuard::flag();
   loadtest::Fleet fleet(fleet_options, corpus);
   MUSTER_TRY(enrol(*server, fleet));
   MUSTER_TRY(fleet.connect(server->endpoint(), server->server_key()));
@@ -251,8 +225,9 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   verb.add_option("--hostile", options->hostile, "Share of hostile phones (0.2)")
       ->check(CLI::Range(0.0, 0.4))
       ->option_text("SHARE");
-  verb.add_option("--attack", options->attack, "mixed (default), sign_flip, little_is_enough")
-      ->check(CLI::IsMember({"mixed", "sign_flip", "little_is_enough"}))
+  verb.add_option("--attack", options->attack,
+                  "mixed (default), sign_flip, little_is_enough, label_flip")
+      ->check(CLI::IsMember({"mixed", "sign_flip", "little_is_enough", "label_flip"}))
       ->option_text("KIND");
   verb.add_option("--seed", options->seed, "Of model and training (1)")->option_text("N");
   verb.add_flag("--smoke", options->smoke, "20 phones, 3 short rounds: does it work at all?");

@@ -24,12 +24,13 @@ class InterruptGuard {
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
   static bool interrupted() { return flag(); }
-
- private:
+  /// Raised by the signal, lowered by the next guard.
   static std::atomic<bool>& flag() {
     static constinit std::atomic<bool> raised{false};  // lock-free: a handler may touch it
     return raised;
   }
+
+ private:
   struct sigaction old_int_ {};
   struct sigaction old_term_ {};
 };

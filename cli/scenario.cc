@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "base/limits.h"
+#include "cli/load_rule.h"
 #include "server/config_reader.h"
 
 namespace muster::cli {
@@ -251,6 +252,7 @@ Result<Scenario> parse_scenario(std::string_view text, std::string_view file) {
   task.finish();
   plan.task = scenario.task.name;
   plan.cohort = scenario.task.target_cohort;
+  plan.rule = cohort_rule(scenario.task);
 
   for (const toml::table* table : root.tables("fleet")) {
     Section section(document, *table, "fleet");

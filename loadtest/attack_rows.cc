@@ -14,15 +14,21 @@
 namespace muster::loadtest {
 namespace {
 
-constexpr std::array<std::pair<RowAttack, std::string_view>, 19> kNames = {
+constexpr std::array<std::pair<RowAttack, std::string_view>, 25> kNames = {
     {{RowAttack::kSignFlip, "sign_flip"},
      {RowAttack::kOwnSignFlip, "own_sign_flip"},
      {RowAttack::kInnerProduct, "inner_product"},
      {RowAttack::kInnerProduct2, "fall_of_empires"},
+     {RowAttack::kOptimalInnerProduct, "optimal_inner_product"},
      {RowAttack::kLittleIsEnough, "little_is_enough"},
+     {RowAttack::kLittleIsEnoughFixed, "little_is_enough_fixed"},
      {RowAttack::kMimic, "mimic"},
      {RowAttack::kMinMax, "min_max"},
+     {RowAttack::kMinMaxUnit, "min_max_unit"},
+     {RowAttack::kMinMaxSign, "min_max_sign"},
      {RowAttack::kMinSum, "min_sum"},
+     {RowAttack::kMinSumUnit, "min_sum_unit"},
+     {RowAttack::kMinSumSign, "min_sum_sign"},
      {RowAttack::kLabelFlip, "label_flip"},
      {RowAttack::kGaussian, "gaussian"},
      {RowAttack::kZero, "zero"},
@@ -36,15 +42,6 @@ constexpr std::array<std::pair<RowAttack, std::string_view>, 19> kNames = {
      {RowAttack::kNotANumber, "not_a_number"}}};
 
 using Row = std::vector<double>;
-
-double squared_distance(std::span<const double> a, std::span<const float> b) {
-  double sum = 0;
-  for (std::size_t k = 0; k < a.size(); ++k) {
-    const double away = a[k] - static_cast<double>(b[k]);
-    sum += away * away;
-  }
-  return sum;
-}
 
 /// Mean and standard deviation (ddof 1) by coordinate.
 struct Moments {
@@ -63,35 +60,12 @@ struct Moments {
   }
 };
 
-/// Largest gamma for which mu - gamma sigma stays within what honest rows are apart: the largest
-/// distance of two, or the largest sum of squared distances of one to all (Shejwalkar and
-/// Houmansadr 2021).
-double hidden_gamma(std::span<const std::vector<float>> rows, const Moments& of, bool sums) {
-  double allowed = 0;
-  for (const auto& row : rows) {
-    const Row here(row.begin(), row.end());
-    double sum = 0, most = 0;
-    for (const auto& other : rows) {
-      const double apart = squared_distance(here, other);
-      sum += apart;
-      most = std::max(most, apart);
-    }
-    allowed = std::max(allowed, sums ? sum : most);
-  }
-  double low = 0, high = 1e3;
-  while (high - low > 1e-5) {
-    const double gamma = (low + high) / 2;
-    Row row(of.mean);
-    for (std::size_t k = 0; k < row.size(); ++k) row[k] -= gamma * of.sigma[k];
-    double sum = 0, most = 0;
-    for (const auto& other : rows) {
-      const double apart = squared_distance(row, other);
-      sum += apart;
-      most = std::max(most, apart);
-    }
-    ((sums ? sum : most) <= allowed ? low : high) = gamma;
-  }
-  return low;
+/// As many attackers as go with so many honest rows of the cohort.
+std::size_t attackers_beside(std::size_t honest, const AttackedCohort& cohort) {
+  const std::size_t f = std::min(cohort.f, cohort.n - 1);
+  const auto share = static_cast<double>(f) / static_cast<double>(cohort.n - f);
+  return std::max<std::size_t>(
+      1, static_cast<std::size_t>(std::llround(share * static_cast<double>(honest))));
 }
 
 /// The honest row with the largest projection on the top direction of honest variance, found by a
@@ -152,9 +126,16 @@ bool is_impossible(RowAttack attack) {
          attack == RowAttack::kNotANumber;
 }
 
-std::vector<float> attack_row(RowAttack attack, std::span<const std::vector<float>> honest,
-                              std::size_t n, std::size_t f, float bound, client::Random& random) {
+bool draws_at_random(RowAttack attack) {
+  return attack == RowAttack::kOwnSignFlip || attack == RowAttack::kLabelFlip ||
+         attack == RowAttack::kGaussian;
+}
+
+Result<std::vector<float>> attack_row(RowAttack attack, const AttackedCohort& cohort,
+                                      client::Random& random) {
+  const auto& honest = cohort.honest;
   MUSTER_CHECK_OP(honest.size(), >=, std::size_t{2});
+  MUSTER_CHECK_OP(cohort.n, >=, std::size_t{2});
   const std::size_t d = honest[0].size();
   const Moments of(honest);
   const auto& some = honest[random.below(honest.size())];
@@ -168,6 +149,19 @@ std::vector<float> attack_row(RowAttack attack, std::span<const std::vector<floa
   const auto mean_less_sigma = [&](double z) {
     each([&](std::size_t k) { return of.mean[k] - z * of.sigma[k]; });
   };
+  // As far along what value_at() says as stays hidden.
+  const auto hide = [&](bool sums, auto&& value_at) {
+    each(value_at);
+    const double gamma = hidden_gamma(honest, of.mean, row, sums);
+    each([&](std::size_t k) { return of.mean[k] + gamma * row[k]; });
+  };
+  const auto minus_sigma = [&](std::size_t k) { return -of.sigma[k]; };
+  const auto minus_sign = [&](std::size_t k) {
+    return of.mean[k] > 0 ? -1.0 : of.mean[k] < 0 ? 1.0 : 0.0;
+  };
+  const double norm =
+      std::sqrt(std::inner_product(of.mean.begin(), of.mean.end(), of.mean.begin(), 1e-300));
+  const auto minus_unit = [&](std::size_t k) { return -of.mean[k] / norm; };
   switch (attack) {
     case RowAttack::kSignFlip:
       times_mean(-1);
@@ -181,16 +175,45 @@ std::vector<float> attack_row(RowAttack attack, std::span<const std::vector<floa
     case RowAttack::kInnerProduct2:
       times_mean(-2);
       break;
+    case RowAttack::kOptimalInnerProduct: {
+      if (!cohort.rule)
+        return Status(Code::kInvalid, "attack_needs_rule",
+                      "optimal_inner_product searches against a rule, and none is known");
+      // No more honest rows than the cohort has, so that the rule meets attackers as it will.
+      const std::size_t f = std::min(cohort.f, cohort.n - 1);
+      const auto rows =
+          honest.first(std::min(honest.size(), std::max<std::size_t>(cohort.n - f, 2)));
+      MUSTER_ASSIGN(const double epsilon,
+                    optimal_epsilon(rows, of.mean, attackers_beside(rows.size(), cohort),
+                                    cohort.bound, cohort.rule));
+      times_mean(-epsilon);
+      break;
+    }
     case RowAttack::kLittleIsEnough:
-      mean_less_sigma(little_is_enough_z(n, std::min(f, n - 1)));
+      mean_less_sigma(little_is_enough_z(cohort.n, std::min(cohort.f, cohort.n - 1)));
+      break;
+    case RowAttack::kLittleIsEnoughFixed:
+      mean_less_sigma(-1.5);
       break;
     case RowAttack::kMimic:
       return mimicked(honest, of);
     case RowAttack::kMinMax:
-      mean_less_sigma(hidden_gamma(honest, of, false));
+      hide(false, minus_sigma);
+      break;
+    case RowAttack::kMinMaxUnit:
+      hide(false, minus_unit);
+      break;
+    case RowAttack::kMinMaxSign:
+      hide(false, minus_sign);
       break;
     case RowAttack::kMinSum:
-      mean_less_sigma(hidden_gamma(honest, of, true));
+      hide(true, minus_sigma);
+      break;
+    case RowAttack::kMinSumUnit:
+      hide(true, minus_unit);
+      break;
+    case RowAttack::kMinSumSign:
+      hide(true, minus_sign);
       break;
     case RowAttack::kLabelFlip:
       each([&](std::size_t k) { return static_cast<double>(some[k]) - 2 * of.mean[k]; });
@@ -202,7 +225,7 @@ std::vector<float> attack_row(RowAttack attack, std::span<const std::vector<floa
       return honest[0];
     case RowAttack::kBackdoor:
       each([&](std::size_t k) {
-        return k % 16 == 0 ? static_cast<double>(n) * 10 * of.sigma[k] : of.mean[k];
+        return k % 16 == 0 ? static_cast<double>(cohort.n) * 10 * of.sigma[k] : of.mean[k];
       });
       break;
     case RowAttack::kOneSided:
@@ -212,7 +235,7 @@ std::vector<float> attack_row(RowAttack attack, std::span<const std::vector<floa
       times_mean(-1e-3);
       break;
     case RowAttack::kHugeNorm:
-      each([&](std::size_t) { return static_cast<double>(bound); });
+      each([&](std::size_t) { return static_cast<double>(cohort.bound); });
       break;
     case RowAttack::kZero:
     case RowAttack::kPrecision:
@@ -222,7 +245,7 @@ std::vector<float> attack_row(RowAttack attack, std::span<const std::vector<floa
   }
   std::vector<float> result(d);
   for (std::size_t k = 0; k < d; ++k)
-    result[k] = std::clamp(static_cast<float>(row[k]), -bound, bound);
+    result[k] = std::clamp(static_cast<float>(row[k]), -cohort.bound, cohort.bound);
   return result;
 }
 

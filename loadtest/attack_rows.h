@@ -11,18 +11,25 @@
 
 #include "base/codec.h"
 #include "client/random.h"
+#include "loadtest/attack_search.h"
 
 namespace muster::loadtest {
 
 enum class RowAttack : std::uint8_t {
-  kSignFlip,        ///< -mu
-  kOwnSignFlip,     ///< minus an honest row of its own
-  kInnerProduct,    ///< -0.1 mu (inner product manipulation)
-  kInnerProduct2,   ///< -2 mu ("fall of empires")
-  kLittleIsEnough,  ///< mu - z sigma
-  kMimic,      ///< the honest row furthest along the direction in which honest rows differ most
-  kMinMax,     ///< mu - gamma sigma, no further from any honest row than they from one another
-  kMinSum,     ///< the same for sums of squared distances
+  kSignFlip,             ///< -mu
+  kOwnSignFlip,          ///< minus an honest row of its own
+  kInnerProduct,         ///< -0.1 mu (inner product manipulation)
+  kInnerProduct2,        ///< -2 mu ("fall of empires")
+  kOptimalInnerProduct,  ///< -epsilon mu, epsilon searched against the server's own rule
+  kLittleIsEnough,       ///< mu - z sigma
+  kLittleIsEnoughFixed,  ///< mu + 1.5 sigma, whatever n and f
+  kMimic,       ///< the honest row furthest along the direction in which honest rows differ most
+  kMinMax,      ///< mu - gamma sigma, no further from any honest row than they from one another
+  kMinMaxUnit,  ///< the same along -mu / |mu|
+  kMinMaxSign,  ///< and along -sign mu
+  kMinSum,      ///< the three for sums of squared distances
+  kMinSumUnit,
+  kMinSumSign,
   kLabelFlip,  ///< honest noise around the opposite of what is to be learnt
   kGaussian,   ///< noise, ten times as loud as the honest rows
   kZero,
@@ -45,10 +52,21 @@ std::vector<std::string_view> row_attack_names();
 /// decoded: it is then no part of the cohort's valid rows.
 bool is_impossible(RowAttack attack);
 
-/// A hostile row of the length of the honest rows (at least two), finite. `n`, `f`: size of the
-/// cohort and attackers in it. `bound`: largest magnitude a coordinate may have.
-std::vector<float> attack_row(RowAttack attack, std::span<const std::vector<float>> honest,
-                              std::size_t n, std::size_t f, float bound, client::Random& random);
+/// Whether two rows of the attack differ.
+bool draws_at_random(RowAttack attack);
+
+/// What attackers know of the cohort they are in.
+struct AttackedCohort {
+  std::span<const std::vector<float>> honest;  ///< rows of honest devices, at least two
+  std::size_t n = 2, f = 0;                    ///< size of the cohort, and attackers in it
+  float bound = 16;                            ///< largest magnitude a coordinate may have
+  CohortRule rule = {};                        ///< the server's; empty: unknown
+};
+
+/// A hostile row of the length of the honest rows, finite. "attack_needs_rule" for
+/// kOptimalInnerProduct where the rule is unknown, and the rule's Status where it fails.
+Result<std::vector<float>> attack_row(RowAttack attack, const AttackedCohort& cohort,
+                                      client::Random& random);
 
 /// kPrecision, kInfinity, kNotANumber: writes the value into an encoded payload; false where the
 /// codec has no place for one (shared scales): then the payload is left as it is.

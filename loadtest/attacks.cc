@@ -9,9 +9,10 @@
 namespace muster::loadtest {
 namespace {
 constexpr float kBoost = 10;
-constexpr std::array<std::pair<Attack, std::string_view>, 3> kNames = {
+constexpr std::array<std::pair<Attack, std::string_view>, 4> kNames = {
     {{Attack::kSignFlip, "sign_flip"},
      {Attack::kLittleIsEnough, "little_is_enough"},
+     {Attack::kLabelFlip, "label_flip"},
      {Attack::kMixed, "mixed"}}};
 }  // namespace
 

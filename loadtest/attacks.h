@@ -13,10 +13,11 @@ namespace muster::loadtest {
 enum class Attack : std::uint8_t {
   kSignFlip,        ///< minus ten times its own honest delta
   kLittleIsEnough,  ///< mu - z * sigma of the colluders' honest deltas (Baruch et al. 2019)
+  kLabelFlip,       ///< honest training on mirrored labels
   kMixed,           ///< every second attacker does the one, the rest the other
 };
 
-/// "sign_flip", "little_is_enough", "mixed".
+/// "sign_flip", "little_is_enough", "label_flip", "mixed".
 std::string_view attack_name(Attack attack);
 std::optional<Attack> parse_attack(std::string_view name);
 

@@ -73,7 +73,8 @@ Status Fleet::connect(const std::string& endpoint, const std::string& server_key
   return {};
 }
 
-Result<Fleet::Errand> Fleet::learn(std::size_t index, Trainer& trainer, const std::string& task) {
+Result<Fleet::Errand> Fleet::learn(std::size_t index, Trainer& trainer, const std::string& task,
+                                   bool flips_labels) {
   if (stopped()) return Status(Code::kClosed, "interrupted", "the fleet was stopped");
   Errand errand;
   MUSTER_ASSIGN(errand.assignment, phone(index).client->join(task, options_.patience));
@@ -81,7 +82,9 @@ Result<Fleet::Errand> Fleet::learn(std::size_t index, Trainer& trainer, const st
   if (model.size() != options_.shape.dimension())
     return Status(Code::kInvalid, "wrong_dimension", "the task's model is not the phones'");
   errand.delta = model;
-  trainer.train(errand.delta, corpus_.shards[index], options_.training,
+  TrainOptions training = options_.training;
+  training.flips_labels = flips_labels;
+  trainer.train(errand.delta, corpus_.shards[index], training,
                 seed_for(options_.seed, index, kTraining, errand.assignment.round));
   bool finite = true;
   for (std::size_t i = 0; i < model.size(); ++i) {
@@ -101,8 +104,9 @@ Status Fleet::submit(std::size_t index, const Errand& errand) {
 }
 
 Status Fleet::take_part(std::size_t index, Trainer& trainer, const RoundPlan& plan, bool hostile) {
-  MUSTER_ASSIGN(Errand errand, learn(index, trainer, plan.task));
-  if (hostile) flip_sign(errand.delta);
+  const bool flips_labels = hostile && plan.attack == Attack::kLabelFlip;
+  MUSTER_ASSIGN(Errand errand, learn(index, trainer, plan.task, flips_labels));
+  if (hostile && !flips_labels) flip_sign(errand.delta);
   return submit(index, errand);
 }
 

@@ -65,7 +65,8 @@ class Fleet {
   Phone& phone(std::size_t index) { return *phones_[index]; }
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
   /// Joins, fetches and trains: the phone's delta of this round.
-  Result<Errand> learn(std::size_t index, Trainer& trainer, const std::string& task);
+  Result<Errand> learn(std::size_t index, Trainer& trainer, const std::string& task,
+                       bool flips_labels = false);
   Status submit(std::size_t index, const Errand& errand);
   /// learn() and submit() with what a lone attacker does between them.
   Status take_part(std::size_t index, Trainer& trainer, const RoundPlan& plan, bool hostile);

@@ -80,6 +80,7 @@ struct LoadPlan {
   std::uint64_t seed = 1;
   std::uint32_t distinct = 256;  ///< different honest updates there are
   std::uint32_t cohort = 100;    ///< n of attacks that depend on it
+  CohortRule rule = {};          ///< the task's, for attacks that are aimed at it
   Nanoseconds reply_timeout = 5 * kSecond;
   int attempts = 8;                     ///< sends of one thing before a device gives up
   Nanoseconds patience = 60 * kSecond;  ///< of a device that is put off, and of the last answers

@@ -123,7 +123,8 @@ void Trainer::forward(std::span<const float> model, std::span<const Symbol> text
 }
 
 double Trainer::gradient(std::span<const float> model, std::span<const Symbol> text,
-                         std::span<const std::size_t> positions, std::span<float> gradient) {
+                         std::span<const std::size_t> positions, std::span<float> gradient,
+                         bool flips_labels) {
   const Parts at(shape_);
   const std::size_t n = positions.size();
   MUSTER_CHECK_OP(gradient.size(), ==, at.end);
@@ -132,7 +133,8 @@ double Trainer::gradient(std::span<const float> model, std::span<const Symbol> t
   const float share = 1 / static_cast<float>(n);
   for (std::size_t e = 0; e < n; ++e) {
     const std::span row(logits_.data() + e * shape_.vocabulary, shape_.vocabulary);
-    const Symbol next = text[positions[e]];
+    const std::size_t came = text[positions[e]];
+    const std::size_t next = flips_labels ? shape_.vocabulary - 1 - came : came;
     const float logit = row[next];
     loss += softmax(row) - static_cast<double>(logit);
     row[next] -= 1;
@@ -185,7 +187,7 @@ void Trainer::train(std::span<float> model, std::span<const Symbol> text,
   for (std::uint32_t step = 0; step < options.steps; ++step) {
     for (auto& position : positions)
       position = shape_.context + random.below(text.size() - shape_.context);
-    gradient(model, text, positions, gradient_);
+    gradient(model, text, positions, gradient_, options.flips_labels);
     const float norm = std::sqrt(sum_of_squares(gradient_));
     const float rate = -options.learning_rate * std::min(1.0F, options.gradient_norm / norm);
     for (std::size_t i = 0; i < gradient_.size(); ++i) model[i] += rate * gradient_[i];

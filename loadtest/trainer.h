@@ -38,7 +38,8 @@ struct TrainOptions {
   std::uint32_t steps = 64;
   std::uint32_t batch = 32;
   float learning_rate = 0.2F;
-  float gradient_norm = 1;  ///< longer gradients are cut to this L2 norm
+  float gradient_norm = 1;    ///< longer gradients are cut to this L2 norm
+  bool flips_labels = false;  ///< learns the mirror image of what comes next
 };
 
 struct Evaluation {
@@ -54,8 +55,10 @@ class Trainer {
 
   /// Mean loss over the examples and its gradient. Example e predicts text[positions[e]] from the
   /// characters before it; positions are at least context. At most `batch` examples.
+  /// `flips_labels`: what comes next is said to be its mirror image in the vocabulary.
   double gradient(std::span<const float> model, std::span<const Symbol> text,
-                  std::span<const std::size_t> positions, std::span<float> gradient);
+                  std::span<const std::size_t> positions, std::span<float> gradient,
+                  bool flips_labels = false);
   /// SGD at random positions of `text`, in place; a function of model, text, options and seed.
   void train(std::span<float> model, std::span<const Symbol> text, const TrainOptions& options,
              std::uint64_t seed);

@@ -67,11 +67,16 @@ Result<std::shared_ptr<const UpdatePool>> UpdatePool::make(const LoadPlan& plan,
     for (std::uint32_t i = 0; known.size() < kKnown; ++i) known.push_back(row(i));
     pool->first_of_[fleet.attack] = pool->size();
     client::Random random(client::mix(plan.seed, 4 + static_cast<std::uint64_t>(fleet.attack)));
-    const auto f = static_cast<std::size_t>(fleet.hostile_share * plan.cohort);
-    for (std::uint32_t i = 0; i < kVariants; ++i)
-      MUSTER_TRY(add(attack_row(fleet.attack, known, std::max<std::size_t>(plan.cohort, 2), f,
-                                assignment.value_bound, random),
-                     fleet.attack));
+    const AttackedCohort cohort{known, std::max<std::size_t>(plan.cohort, 2),
+                                static_cast<std::size_t>(fleet.hostile_share * plan.cohort),
+                                assignment.value_bound, plan.rule};
+    std::vector<float> hostile;
+    for (std::uint32_t i = 0; i < kVariants; ++i) {
+      if (i == 0 || draws_at_random(fleet.attack)) {
+        MUSTER_ASSIGN(hostile, attack_row(fleet.attack, cohort, random));
+      }
+      MUSTER_TRY(add(hostile, fleet.attack));
+    }
   }
   return std::shared_ptr<const UpdatePool>(std::move(pool));
 }

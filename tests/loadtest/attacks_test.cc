@@ -48,7 +48,8 @@ TEST(SignFlip, TurnsAndAmplifies) {
 }
 
 TEST(Attack, NamesComeBack) {
-  for (const Attack attack : {Attack::kSignFlip, Attack::kLittleIsEnough, Attack::kMixed})
+  for (const Attack attack :
+       {Attack::kSignFlip, Attack::kLittleIsEnough, Attack::kLabelFlip, Attack::kMixed})
     EXPECT_EQ(parse_attack(attack_name(attack)), attack);
   EXPECT_EQ(parse_attack("polite"), std::nullopt);
 }

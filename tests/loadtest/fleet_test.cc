@@ -61,7 +61,7 @@ TEST_P(FleetRound, CountsReceiptsAndRefusals) {
 }
 INSTANTIATE_TEST_SUITE_P(Attacks, FleetRound,
                          testing::Values(Attack::kSignFlip, Attack::kLittleIsEnough,
-                                         Attack::kMixed),
+                                         Attack::kLabelFlip, Attack::kMixed),
                          [](const auto& instance) {
                            return std::string(attack_name(instance.param));
                          });
