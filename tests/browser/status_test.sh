@@ -11,23 +11,10 @@ if [ -z "$browser" ] || ! command -v python3 >/dev/null; then
   exit 77
 fi
 
-work=$(mktemp -d)
+. "$(dirname "$0")/served.sh"
 pictures=${2:-$work}
 mkdir -p "$pictures"
-server=
-finish() {
-  [ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true; }
-  rm -rf "$work"
-}
-trap finish EXIT
-
-cat >"$work/muster.toml" <<TOML
-data_dir = "$work/data"
-[ingest]
-listen = "tcp://127.0.0.1:*"
-security = "plain"
-[monitoring]
-listen = "127.0.0.1:0"
+serve <<TOML
 [[task]]
 name = "keyboard"
 dimension = 4096
@@ -42,28 +29,17 @@ dimension = 1024
 target_cohort = 1000
 minimum_cohort = 100
 TOML
-"$bin/musterd" --config "$work/muster.toml" >"$work/log" 2>&1 &
-server=$!
-for _ in $(seq 300); do
-  "$bin/muster" --socket "$work/data/admin.sock" status >/dev/null 2>&1 && break
-  kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
-  sleep 0.1
-done
-http=$("$bin/muster" --socket "$work/data/admin.sock" status --json |
-  sed -n 's/.*"metrics": *"\([^"]*\)".*/\1/p' | head -1)
-endpoint=$("$bin/muster" --socket "$work/data/admin.sock" status --json |
-  sed -n 's/.*"\(tcp:[^"]*\)".*/\1/p' | head -1)
 # A whole round, and a part of the next.
-"$bin/status_fleet" "$endpoint" keyboard 40
+"$bin/status_fleet" "$(endpoint)" keyboard 40
 for _ in $(seq 300); do
-  "$bin/muster" --socket "$work/data/admin.sock" status --json | grep -q '"round": 2' && break
+  ask status --json | grep -q '"round": 2' && break
   sleep 0.1
 done
-"$bin/status_fleet" "$endpoint" keyboard 15 wake-word 12
+"$bin/status_fleet" "$(endpoint)" keyboard 15 wake-word 12
 
 fail=0
 draw() { # NAME WIDTH HEIGHT
-  timeout 200 python3 "$(dirname "$0")/browse.py" "$browser" "$work/profile-$1" "http://$http/status" \
+  timeout 200 python3 "$(dirname "$0")/browse.py" "$browser" "$work/profile-$1" "http://$(http)/status" \
     "$2" "$3" 7 "$pictures/status-$1.png" "$work/$1.html"
   [ -s "$pictures/status-$1.png" ] || { echo "no picture at width $2" >&2; fail=1; }
 }

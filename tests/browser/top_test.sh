@@ -8,31 +8,16 @@ if ! command -v tmux >/dev/null; then
   echo "SKIPPED: no tmux here; scripts/setup-browser installs it" >&2
   exit 77
 fi
-work=$(mktemp -d)
-server=
+. "$(dirname "$0")/served.sh"
 session="tmux -S $work/tmux -f /dev/null"
-finish() {
-  $session kill-server 2>/dev/null || true
-  [ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true; }
-  rm -rf "$work"
-}
-trap finish EXIT
-
-cat >"$work/muster.toml" <<TOML
-data_dir = "$work/data"
-[ingest]
-listen = "tcp://127.0.0.1:*"
-security = "plain"
-[monitoring]
-listen = "127.0.0.1:0"
+trap '$session kill-server 2>/dev/null || true; clean_up' EXIT
+serve <<TOML
 [[task]]
 name = "keyboard"
 dimension = 1024
 target_cohort = 40
 minimum_cohort = 20
 TOML
-"$bin/musterd" --config "$work/muster.toml" >"$work/log" 2>&1 &
-server=$!
 shown() { $session capture-pane -p; }
 await() { # TEXT
   for _ in $(seq 300); do
@@ -48,8 +33,7 @@ $session send-keys "echo before-it; $bin/muster --socket $work/data/admin.sock t
 await 'keyboard'
 await '0/40'
 [ "$(shown | grep -c '^muster ')" -eq 1 ] || { echo "frames pile up" >&2; shown >&2; exit 1; }
-"$bin/status_fleet" "$("$bin/muster" --socket "$work/data/admin.sock" status --json |
-  sed -n 's/.*"\(tcp:[^"]*\)".*/\1/p' | head -1)" keyboard 3
+"$bin/status_fleet" "$(endpoint)" keyboard 3
 await '3/40'
 await 'updates 3'
 # A server that goes away is said to have gone, and awaited.
