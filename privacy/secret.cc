@@ -15,6 +15,7 @@ constexpr std::size_t kHash = crypto_auth_hmacsha256_BYTES;
 constexpr std::size_t kNonce = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
 static_assert(kWrappedBytes == kNonce + kSecretBytes + crypto_aead_xchacha20poly1305_ietf_ABYTES);
 static_assert(kSecretBytes == crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
+static_assert(kSealBytes == crypto_aead_xchacha20poly1305_ietf_ABYTES);
 
 void ensure_sodium() {
   static const bool ready = sodium_init() >= 0;
@@ -39,6 +40,12 @@ Hash hmac(ConstBytes key, ConstBytes first, ConstBytes second = {}, ConstBytes t
   crypto_auth_hmacsha256_final(&state, hash.data());
   sodium_memzero(&state, sizeof state);
   return hash;
+}
+
+std::array<std::byte, kNonce> nonce_of(std::uint64_t block) {
+  std::array<std::byte, kNonce> nonce{};
+  store(nonce, 0, block);
+  return nonce;
 }
 
 }  // namespace
@@ -124,5 +131,24 @@ Result<Secret> unwrap(const Secret& master, ConstBytes wrapped, ConstBytes conte
                   "secret is not the one it was wrapped under");
   return key;
 }
+
+void seal_block(const Secret& key, std::uint64_t block, ConstBytes context, ConstBytes plain,
+                MutableBytes sealed) {
+  MUSTER_CHECK_OP(sealed.size(), ==, plain.size() + kSealBytes);
+  crypto_aead_xchacha20poly1305_ietf_encrypt(
+      raw(sealed.data()), nullptr, raw(plain.data()), plain.size(), raw(context.data()),
+      context.size(), nullptr, raw(nonce_of(block).data()), raw(key.bytes().data()));
+}
+
+bool open_block(const Secret& key, std::uint64_t block, ConstBytes context, ConstBytes sealed,
+                MutableBytes plain) {
+  return sealed.size() == plain.size() + kSealBytes &&
+         crypto_aead_xchacha20poly1305_ietf_decrypt(
+             raw(plain.data()), nullptr, nullptr, raw(sealed.data()), sealed.size(),
+             raw(context.data()), context.size(), raw(nonce_of(block).data()),
+             raw(key.bytes().data())) == 0;
+}
+
+void wipe(MutableBytes bytes) { sodium_memzero(bytes.data(), bytes.size()); }
 
 }  // namespace muster::privacy

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "base/bytes.h"
@@ -53,5 +54,17 @@ std::array<std::byte, kWrappedBytes> wrap(const Secret& master, const Secret& ke
                                           ConstBytes context);
 /// kCorrupt / "key_not_opened": another master secret, another context, or damage.
 Result<Secret> unwrap(const Secret& master, ConstBytes wrapped, ConstBytes context);
+
+/// Block number `block` of a file under a key of its own, with what is not secret about the file;
+/// `sealed`: kSealBytes more than `plain`. The same block under the same key is never another one.
+inline constexpr std::size_t kSealBytes = 16;
+void seal_block(const Secret& key, std::uint64_t block, ConstBytes context, ConstBytes plain,
+                MutableBytes sealed);
+/// False where it is not what was sealed as this block.
+bool open_block(const Secret& key, std::uint64_t block, ConstBytes context, ConstBytes sealed,
+                MutableBytes plain);
+
+/// Zeros that no compiler leaves out.
+void wipe(MutableBytes bytes);
 
 }  // namespace muster::privacy

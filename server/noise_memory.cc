@@ -1,7 +1,6 @@
 #include "server/noise_memory.h"
 
 #include <fmt/format.h>
-#include <sodium.h>
 
 #include <algorithm>
 #include <array>
@@ -13,13 +12,8 @@
 namespace muster::server {
 namespace {
 
-constexpr std::size_t kTag = crypto_aead_xchacha20poly1305_ietf_ABYTES;
+constexpr std::size_t kTag = privacy::kSealBytes;
 constexpr std::string_view kEnding = ".noise";
-
-unsigned char* raw(std::byte* bytes) { return reinterpret_cast<unsigned char*>(bytes); }
-const unsigned char* raw(const std::byte* bytes) {
-  return reinterpret_cast<const unsigned char*>(bytes);
-}
 
 /// Begins a file, and is authenticated with each block of it.
 struct Header {
@@ -32,37 +26,12 @@ struct Header {
 };
 static_assert(sizeof(Header) == 48);
 
-/// A key encrypts one file, so the number of the block is enough.
-using Nonce = std::array<std::byte, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES>;
-Nonce nonce_of(std::uint64_t block) {
-  Nonce nonce{};
-  store(nonce, 0, block);
-  return nonce;
-}
-
-std::vector<std::byte> encrypted(const NoiseMemoryAt& at, const Header& header, std::uint64_t block,
-                                 ConstBytes plain) {
-  std::vector<std::byte> out(plain.size() + kTag);
-  crypto_aead_xchacha20poly1305_ietf_encrypt(
-      raw(out.data()), nullptr, raw(plain.data()), plain.size(), raw(object_bytes(header).data()),
-      sizeof header, nullptr, raw(nonce_of(block).data()), raw(at.key->bytes().data()));
-  return out;
-}
-
-bool decrypt(const NoiseMemoryAt& at, const Header& header, std::uint64_t block, ConstBytes sealed,
-             MutableBytes plain) {
-  return crypto_aead_xchacha20poly1305_ietf_decrypt(
-             raw(plain.data()), nullptr, nullptr, raw(sealed.data()), sealed.size(),
-             raw(object_bytes(header).data()), sizeof header, raw(nonce_of(block).data()),
-             raw(at.key->bytes().data())) == 0;
-}
-
 /// Values that give noise away: zeros before the memory goes back.
 class Wiped {
  public:
   explicit Wiped(std::size_t size) : values_(size) {}
   Wiped(const Wiped&) = delete;
-  ~Wiped() { sodium_memzero(values_.data(), values_.size() * sizeof(double)); }
+  ~Wiped() { privacy::wipe(std::as_writable_bytes(std::span(values_))); }
   std::span<double> first(std::size_t size) { return std::span(values_).first(size); }
 
  private:
@@ -139,12 +108,15 @@ Status NoiseMemory::advance(const NoiseMemoryAt& before, const NoiseMemoryAt& af
     if (source) {
       sealed.resize(plain.size() + kTag);
       MUSTER_ASSIGN(const std::size_t read, source->read_at(offset, sealed));
-      if (read != sealed.size() || !decrypt(before, from, block, sealed, plain)) return corrupt();
+      if (read != sealed.size() ||
+          !privacy::open_block(*before.key, block, object_bytes(from), sealed, plain))
+        return corrupt();
     } else {
       std::ranges::fill(state, 0.0);
     }
     MUSTER_TRY(step(first, state));
-    sealed = encrypted(after, to, block, plain);
+    sealed.resize(plain.size() + kTag);
+    privacy::seal_block(*after.key, block, object_bytes(to), plain, sealed);
     const ConstBytes piece = sealed;
     MUSTER_TRY(target->write_at(offset, {&piece, 1}));
     offset += sealed.size();

@@ -1,7 +1,5 @@
 #include "server/private_noise.h"
 
-#include <sodium.h>
-
 #include <algorithm>
 
 #include "privacy/apply.h"
@@ -55,7 +53,7 @@ Status RoundNoise::add_filtered(kernels::Backend& backend, const privacy::NoiseG
   };
   const NoiseMemoryAt before{blt_->before, blt_->before_key ? &*blt_->before_key : nullptr};
   const Status advanced = blt_->memory.advance(before, {blt_->release, &*blt_->memory_key}, step);
-  sodium_memzero(block.data(), block.size() * sizeof block[0]);
+  privacy::wipe(std::as_writable_bytes(std::span(block)));
   return advanced;
 }
 
