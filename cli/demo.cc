@@ -225,7 +225,7 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   verb.add_option("--hostile", options->hostile, "Share of hostile phones (0.2)")
       ->check(CLI::Range(0.0, 0.4))
       ->option_text("SHARE");
-  verb.add_option("--attack", options->attack, "mixed (default), or one of the attacks")
+  verb.add_option("--attack", options->attack, "mixed, sign_flip, little_is_enough or label_flip")
       ->check(CLI::IsMember({"mixed", "sign_flip", "little_is_enough", "label_flip"}))
       ->option_text("KIND");
   verb.add_option("--seed", options->seed, "Of model and training (1)")->option_text("N");
