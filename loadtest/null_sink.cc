@@ -67,6 +67,12 @@ bool NullSink::answer(const wire::Message& message, wire::Message& reply) const 
     reply.body = wire::Receipt{submit->task,
                                submit->round,
                                {{{submit->device, submit->nonce}, submit->nonce, submit->device}}};
+  } else if (const auto* query = std::get_if<wire::QueryMissing>(&message.body)) {
+    // It remembers nothing: who lost a receipt with its connection sends all again.
+    const std::uint32_t chunks = client::chunk_count(assignment_);
+    wire::MissingChunks missing{query->task, query->round, query->nonce, chunks, {}};
+    missing.bitmap.assign((chunks + 7) / 8, 0xff);
+    reply.body = std::move(missing);
   } else {
     return false;
   }
