@@ -59,9 +59,10 @@ def connections(page):
     page.time("Handshakes", "Connections that asked to be let in a second, by the answer. "
               "unknown_key in numbers: a fleet that was not enrolled, or somebody who tries keys.",
               "ops", [(rate("muster_handshakes_total", by=("result",)), "{{result}}")], stack=True)
-    page.time("Cut, and replies dropped", "Connections that the server ended by cause, and replies "
-              "to peers that were gone or did not read, a second.", "ops",
-              [(rate("muster_connections_cut_total", by=("reason",)), "{{reason}}"),
+    page.time("Ended, and replies dropped", "Connections that came to an end, those of them that the "
+              "server ended by cause, and replies to peers that were gone or did not read, a second.",
+              "ops", [(rate("muster_connections_ended_total"), "ended, by anyone"),
+               (rate("muster_connections_cut_total", by=("reason",)), "cut: {{reason}}"),
                (rate("muster_replies_dropped_total"), "reply dropped")])
 
 
