@@ -88,7 +88,11 @@ bool Receiver::cycle() {
     handle_durable();
   }
   const bool breathless = out_of_slots();
-  const std::size_t most = !serving_ ? 0 : breathless ? kBreathlessMessages : kCycleMessages;
+  if (!breathless) had_slots_ = now_;
+  const bool waits = breathless && now_ - had_slots_ < parts_.slot_patience && pipes_are_small();
+  const std::size_t most = !serving_ || waits ? 0
+                           : breathless       ? kBreathlessMessages
+                                              : kCycleMessages;
   std::size_t messages = 0;
   std::size_t bytes = 0;
   while (messages < most && bytes < kCycleBytes && (breathless || !out_of_slots()) &&
@@ -125,6 +129,11 @@ void Receiver::catch_breath() {
     parts_.wake.disarm();
   }
   backpressure_.add(static_cast<double>(parts_.clock.now() - began) / kSecond);
+}
+
+bool Receiver::pipes_are_small() const {
+  return std::uint64_t{parts_.guard.connections()} * parts_.messages_per_peer <=
+         parts_.slots.count();
 }
 
 bool Receiver::read_message() {

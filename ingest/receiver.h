@@ -37,6 +37,8 @@ struct ReceiverParts {
   const Clock& clock;
   Stats& stats;
   std::function<void()> on_alive = {};  ///< as in ServiceOptions
+  std::uint32_t messages_per_peer = 4;  ///< libzmq holds at most
+  Nanoseconds slot_patience = kSecond;  ///< as in ServiceOptions
 };
 
 class Receiver {
@@ -62,6 +64,9 @@ class Receiver {
   void sleep();
   /// Waits a little for a slot: what is in the kernel's buffers costs less there than refused.
   void catch_breath();
+  /// Whether all that libzmq may hold back for the peers there are is no more than the slab. Then
+  /// their messages wait there for slots; of more peers they would fill memory.
+  bool pipes_are_small() const;
   bool read_message();
   void handle_message();
   void look_up_peer(zmq_msg_t* frame);
@@ -93,6 +98,7 @@ class Receiver {
   RetryPace pace_;
   Nanoseconds now_ = 0;
   Nanoseconds ticked_ = 0;
+  Nanoseconds had_slots_ = 0;    ///< when there was one free last
   std::size_t outstanding_ = 0;  ///< chunks admitted and not durable yet
   std::vector<Admitted> admitted_;
   std::vector<SlotIndex> durable_;

@@ -45,10 +45,11 @@ class ServiceThreads final : public Service {
                                     CommitOptions{options.commit_window, options.commit_bytes,
                                                   CommitOptions().disk_full_patience},
                                     stats, std::move(on_fault));
-    receiver_ =
-        std::make_unique<Receiver>(std::move(router), options.curve,
-                                   ReceiverParts{intake_, *committer_, slots, keys, arrivals,
-                                                 guard_, wake_, clock, stats, options.on_alive});
+    receiver_ = std::make_unique<Receiver>(
+        std::move(router), options.curve,
+        ReceiverParts{intake_, *committer_, slots, keys, arrivals, guard_, wake_, clock, stats,
+                      options.on_alive, static_cast<std::uint32_t>(options.receive_high_water),
+                      options.slot_patience});
     return {};
   }
 

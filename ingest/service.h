@@ -33,6 +33,9 @@ struct ServiceOptions {
   std::uint32_t max_connections_per_address = 16'384;
   Nanoseconds commit_window = 2 * kMillisecond;  ///< a group waits this long for company,
   std::size_t commit_bytes = 4u << 20;           ///< or until it is this large (at most 4 times)
+  /// So long a few peers' updates wait for a slot before they are refused; many are refused at
+  /// once.
+  Nanoseconds slot_patience = kSecond;
   /// Called about once a second, from a thread of ours, as long as both loops turn: the receiver's,
   /// and the committer's, which stands still during a sync that does not end.
   std::function<void()> on_alive = {};

@@ -167,13 +167,54 @@ TEST_F(CurveService, MoreFramesThanTwoAreRefused) {
   EXPECT_TRUE(submit_update(device, spec, 1));
 }
 
-TEST_F(CurveService, AFullSlabIsARefusalAndWorksAgainOnceSlotsComeBack) {
+/// All slots of a node that are free.
+std::vector<SlotIndex> take_all(SlotPool& pool) {
   std::vector<SlotIndex> taken;
-  while (const auto slot = node.slab.pool.take()) taken.push_back(*slot);
-  RawDevice device(node, &device_key);
+  while (const auto slot = pool.take()) taken.push_back(*slot);
+  return taken;
+}
+
+TEST_F(CurveService, AFullSlabIsARefusalOnceTheWaitIsOverAndWorksAgainWhenSlotsComeBack) {
+  ServiceOptions hasty;
+  hasty.slot_patience = 20 * kMillisecond;
+  TestNode full(hasty);
+  full.keys.enroll(device_key.public_key, KeyRole::kDevice);
+  full.service->open_round(spec, {});
+  const std::vector<SlotIndex> taken = take_all(full.slab.pool);
+  RawDevice device(full, &device_key);
   EXPECT_EQ(refusal_of(device.ask(honest_chunk(spec, 0, 1))), Reason::kSlabFull);
-  for (const SlotIndex slot : taken) node.slab.pool.give_back(slot);
+  for (const SlotIndex slot : taken) full.slab.pool.give_back(slot);
   EXPECT_TRUE(submit_update(device, spec, 1));
+}
+
+TEST_F(CurveService, UpdatesOfAFewPeersWaitForSlots) {
+  ServiceOptions options;
+  options.slot_patience = 3'600 * kSecond;
+  TestNode patient(options);
+  patient.keys.enroll(device_key.public_key, KeyRole::kDevice);
+  patient.service->open_round(spec, {});
+  const std::vector<SlotIndex> taken = take_all(patient.slab.pool);
+  RawDevice device(patient, &device_key);
+  for (std::uint32_t chunk = 0; chunk < spec.chunk_count; ++chunk)
+    device.send(honest_chunk(spec, chunk, 1));
+  ASSERT_TRUE(patient.await_metric("muster_backpressure_seconds_total", "", 1e-9));
+  for (const SlotIndex slot : taken) patient.slab.pool.give_back(slot);
+  const auto answer = device.receive();
+  EXPECT_TRUE(answer && std::holds_alternative<wire::Receipt>(answer->body));
+}
+
+TEST_F(CurveService, UpdatesOfMorePeersThanTheSlabHasRoomForAreRefusedAtOnce) {
+  ServiceOptions options;
+  options.slot_patience = 3'600 * kSecond;
+  const auto slots = static_cast<std::size_t>(options.receive_high_water);
+  TestNode crowded(options, slots);
+  crowded.keys.enroll(device_key.public_key, KeyRole::kDevice);
+  crowded.keys.enroll(other_key.public_key, KeyRole::kDevice);
+  crowded.service->open_round(spec, {});
+  RawDevice device(crowded, &device_key), other(crowded, &other_key);
+  ASSERT_TRUE(other.ask(frames_of(wire::Hello{})));
+  take_all(crowded.slab.pool);
+  EXPECT_EQ(refusal_of(device.ask(honest_chunk(spec, 0, 1))), Reason::kSlabFull);
 }
 
 TEST_F(CurveService, StopCommitsAndAnswersWhatWasAdmitted) {
