@@ -31,6 +31,7 @@ void read_server(Document& document, ScenarioServer& server) {
   Section root(document, document.root(), "");
   Section section(document, root.table("server"), "server");
   section.choice("security", server.security, {"curve", "plain"});
+  section.choice("encrypt", server.encrypt, {"all", "private"});
   section.integer("io_threads", server.io_threads, 1, 64);
   section.integer("threads", server.threads, 0, 1024);
   section.integer("max_connections", server.max_connections, 1, 1'000'000);
@@ -346,6 +347,7 @@ slab = "{}B"
 slot = "{}B"
 commit_window = "{}us"
 [spool]
+encrypt = "{}"
 segment = "{}B"
 low_water = "64MiB"
 [backend]
@@ -356,8 +358,8 @@ listen = "127.0.0.1:0"
 )",
                      server.security, server.io_threads, server.max_connections,
                      server.max_connections, server.slab_bytes, slot,
-                     server.commit_window / kMicrosecond, server.segment_bytes, server.threads,
-                     server.memory_bytes);
+                     server.commit_window / kMicrosecond, server.encrypt, server.segment_bytes,
+                     server.threads, server.memory_bytes);
 }
 
 }  // namespace muster::cli

@@ -16,6 +16,7 @@ namespace muster::cli {
 /// [server]: of the musterd the load test starts; without meaning where one is named.
 struct ScenarioServer {
   std::string security = "curve";
+  std::string encrypt = "all";  ///< as spool.encrypt
   std::uint32_t io_threads = 1, threads = 0;
   std::uint32_t max_connections = 16'384;
   std::uint64_t slab_bytes = std::uint64_t{64} << 20;

@@ -15,7 +15,9 @@ constexpr int kMessagesAtOnce = 256;
 /// Devices looked at for one that is free, before a turn is skipped.
 constexpr std::uint32_t kTries = 64;
 constexpr Nanoseconds kNever = std::int64_t{1} << 62;
-/// Between looks at connections that took no more.
+/// Connections that took no more, looked at in one cycle.
+constexpr std::size_t kBlockedAtOnce = 64;
+/// Between such looks.
 constexpr Nanoseconds kBlockedPause = kMillisecond / 2;
 
 Nanoseconds thread_cpu() {
@@ -147,15 +149,7 @@ bool Worker::cycle() {
     take(message);
     worked = true;
   }
-  for (std::size_t i = blocked_.size(); i > 0; --i) {
-    const Index visit = blocked_.front();
-    blocked_.pop_front();
-    const std::size_t before = blocked_.size();
-    if (visits_[visit].stage == Stage::kSending) pump(visit);
-    worked = worked || blocked_.size() == before;
-    // The others would find the same.
-    if (blocked_.size() > before && i > 64) break;
-  }
+  worked = send_waiting() || worked;
   expire();
   if (now_ - shown_ >= kSecond / 4) show();
   return worked;
@@ -224,6 +218,24 @@ void Worker::arrive(Index f) {
   ++outcome_.counts.skipped;
 }
 
+/// Whether anybody got to the end of what it had to send.
+bool Worker::send_waiting() {
+  bool worked = false;
+  for (std::size_t i = std::min(blocked_.size(), kBlockedAtOnce); i > 0; --i) {
+    const Index index = blocked_.front();
+    blocked_.pop_front();
+    std::deque<Turn>& waiting = links_[index].waiting;
+    while (!waiting.empty()) {
+      const Turn turn = waiting.front();
+      if (visits_[turn.visit].generation == turn.generation && !send(turn.visit)) break;
+      waiting.pop_front();
+      worked = true;
+    }
+    if (!waiting.empty()) blocked_.push_back(index);
+  }
+  return worked;
+}
+
 /// A share of the connections breaks, and comes back at once.
 void Worker::storm(FleetState& fleet) {
   const FleetPlan& plan = plan_.fleets[links_[fleet.links[0]].fleet];
@@ -252,7 +264,7 @@ void Worker::expire() {
         ready(timer.index, timer.at);
         break;
       case Stage::kSending:
-        pump(timer.index);
+        wait_to_send(timer.index);
         break;
       case Stage::kHeld:
       case Stage::kPutOff:

@@ -85,6 +85,11 @@ class Worker {
     Stage stage = Stage::kFree;
     bool straggles = false, slow = false, doubles = false, hostile = false;
   };
+  /// A visit, unless it is another one by now.
+  struct Turn {
+    Index visit;
+    std::uint32_t generation;
+  };
   enum class LinkState : std::uint8_t { kClosed, kGreeting, kReady };
   struct Link {
     Index fleet = 0;
@@ -95,6 +100,7 @@ class Worker {
     Nanoseconds due = 0;  ///< when it had to connect
     std::shared_ptr<const RoundWork> work;
     std::vector<Index> held;
+    std::deque<Turn> waiting;  ///< to send, in their order; the first may have begun
   };
   struct FleetState {
     std::vector<Index> links;               ///< this worker's, by global number
@@ -131,7 +137,9 @@ class Worker {
   void proceed(Index visit);  ///< its connection is ready
   void assigned(Index visit, std::shared_ptr<const RoundWork> work);
   void ready(Index visit, Nanoseconds since);
-  void pump(Index visit);
+  void wait_to_send(Index visit);
+  bool send_waiting();
+  bool send(Index visit);
   bool send_chunk(Visit& visit, Index index, std::uint32_t chunk);
   void query(Index visit);
   void resume(Index visit);
@@ -175,7 +183,7 @@ class Worker {
   std::vector<Index> free_;
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
   std::deque<Timer> replies_;  ///< due after the same patience each, so in order
-  std::deque<Index> blocked_;  ///< visits whose connection takes no more now
+  std::deque<Index> blocked_;  ///< links with visits that wait to send
   std::size_t active_ = 0, connected_ = 0;
   Nanoseconds now_ = 0, shown_ = 0, phase_end_ = 0, measure_from_ = 0;
   int phase_ = -1;

@@ -138,31 +138,46 @@ void Worker::ready(Index index, Nanoseconds since) {
   visit.next_chunk = 0;
   visit.attempts = 0;
   visit.stage = Stage::kSending;
-  pump(index);
+  wait_to_send(index);
 }
 
-void Worker::pump(Index index) {
+/// A connection sends one update after another, as a gateway does: the server need not keep many
+/// that are half here.
+void Worker::wait_to_send(Index index) {
+  Visit& visit = visits_[index];
+  std::deque<Turn>& waiting = links_[visit.link].waiting;
+  if (waiting.empty() && send(index)) return;
+  waiting.push_back({index, visit.generation});
+  if (waiting.size() == 1) blocked_.push_back(visit.link);
+}
+
+/// False where the connection takes no more for now.
+bool Worker::send(Index index) {
   Visit& visit = visits_[index];
   const FleetPlan& plan = plan_.fleets[visit.fleet];
-  if (links_[visit.link].state != LinkState::kReady) return proceed(index);
+  if (links_[visit.link].state != LinkState::kReady) {
+    proceed(index);
+    return true;
+  }
   const PooledUpdate& update = visit.work->pool->update(visit.update);
   while (visit.next_chunk < visit.work->chunk_count) {
     if (visit.next_chunk == visit.drop_at) {
       if (!plan.gateway()) close_link(visit.link);
-      return end(index, &Counts::dropped_out);
+      end(index, &Counts::dropped_out);
+      return true;
     }
     if (visit.slow) {
       // Its bytes trickle out; the last one makes the message.
       const Nanoseconds takes =
           static_cast<Nanoseconds>(static_cast<double>(update.chunks[visit.next_chunk].size()) *
                                    kSecond / static_cast<double>(plan.link_bytes));
-      if (now_ < visit.next_piece + takes) return set_timer(index, visit.next_piece + takes);
+      if (now_ < visit.next_piece + takes) {
+        set_timer(index, visit.next_piece + takes);
+        return true;
+      }
       visit.next_piece += takes;
     }
-    if (!send_chunk(visit, index, visit.next_chunk)) {
-      blocked_.push_back(index);
-      return;
-    }
+    if (!send_chunk(visit, index, visit.next_chunk)) return false;
     ++visit.next_chunk;
   }
   visit.sent = now_;
@@ -173,6 +188,7 @@ void Worker::pump(Index index) {
   }
   visit.stage = Stage::kAwaiting;
   expect_reply(index);
+  return true;
 }
 
 bool Worker::send_chunk(Visit& visit, Index index, std::uint32_t chunk) {

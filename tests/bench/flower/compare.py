@@ -71,6 +71,7 @@ distinct = {distinct}
 [server]
 max_connections = 64
 slab = "256MiB"
+encrypt = "private"
 [task]
 name = "flower"
 dimension = {dimension}
