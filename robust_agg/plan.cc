@@ -321,6 +321,11 @@ std::string Plan::describe() const {
          list(memory);
 }
 
+std::size_t row_pitch(std::size_t row_bytes) {
+  constexpr std::size_t kLine = 64;
+  return (divide_up(row_bytes, kLine) | 1) * kLine;
+}
+
 Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backend) {
   MUSTER_TRY(check_numbers(request));
   MUSTER_TRY(check_chunks(request));
@@ -332,7 +337,7 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
   plan.chunk_count = static_cast<std::uint32_t>(
       divide_up<std::uint64_t>(request.dimension, request.chunk_coordinates));
   plan.row_bytes = payload_bytes(request.format, request.chunk_coordinates);
-  plan.row_pitch = align_up(plan.row_bytes, 64);
+  plan.row_pitch = row_pitch(plan.row_bytes);
   plan.streaming = shape_of(request.rule) == Shape::kRow && request.pre_steps.empty() &&
                    !request.sharding && !request.keeps_rows;
   choose_counting(plan);

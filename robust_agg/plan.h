@@ -53,7 +53,7 @@ struct Plan {
   std::size_t rule_dimension = 0;
   bool restores = false;      ///< the two spaces differ: restore() follows the rule
   std::size_t row_bytes = 0;  ///< payload of a full chunk, the longest there is
-  std::size_t row_pitch = 0;  ///< row_bytes padded to 64
+  std::size_t row_pitch = 0;  ///< from a row of a chunk to the next: row_pitch(row_bytes)
   int grid_bits = 0;          ///< g: values are rounded to 2^-g
   bool streaming = false;     ///< updates are folded one by one: shape kRow, or counting
   /// Order statistics from histograms of shared-scale codes: what a coordinate takes does not grow
@@ -86,6 +86,10 @@ struct Plan {
 /// max_weight))).
 int grid_bits(float value_bound, std::uint32_t max_updates, std::uint32_t max_weight,
               int headroom_bits = 0);
+
+/// Bytes from one row of a chunk to the next: whole cache lines, and an odd number of them. Kernels
+/// read the same column of all rows, and rows a power of two apart share a few sets of every cache.
+std::size_t row_pitch(std::size_t row_bytes);
 
 /// Refusals: "grid_too_coarse" (g < 24), "memory_budget" (with every item), "cohort_too_small" (a
 /// cohort a round may close with cannot carry the rule's f), "shard_bound" (the same of a shard),

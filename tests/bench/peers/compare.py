@@ -134,12 +134,12 @@ class Muster:
 
 
 def make_rows(n, d, kind, seed):
-    """Honest rows of different lengths, the last HOSTILE share of them shifted."""
+    """Honest rows of different lengths, a HOSTILE share of them anywhere among the others shifted."""
     import numpy
     random = numpy.random.default_rng(seed)
     rows = random.standard_normal((n, d), dtype=numpy.float32) * numpy.float32(0.3)
     rows *= random.uniform(0.8, 1.2, (n, 1)).astype(numpy.float32)
-    rows[n - int(HOSTILE * n):] += numpy.float32(0.9)
+    rows[random.choice(n, int(HOSTILE * n), replace=False)] += numpy.float32(0.9)
     if kind == "i8s":  # whole multiples of 2^-6 within 127 of them: nothing is lost in Muster's codes
         rows = (numpy.clip(numpy.rint(rows * 64), -127, 127) / 64).astype(numpy.float32)
     return rows
@@ -154,12 +154,13 @@ def measure(options):
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     header = f"{'rows':<5} {'N':>5} {'D':>8}  {'rule':<18} {'peer':<20} {'peer s':>10} {'muster s':>10} {'ratio':>8}  agreement"
     print(header)
-    for n, d in SIZES[options.size]:
+    for n, d in options.shapes or SIZES[options.size]:
         for kind in options.kinds:
             rows = make_rows(n, d, kind, options.seed)
             muster = Muster(options.muster, rows, kind, folder)
             for duel in peers.duels(rows, int(HOSTILE * n), kind):
-                if options.rules and duel.rule not in options.rules:
+                if (options.rules and duel.rule not in options.rules
+                        or options.peers and duel.peer.split()[0] not in options.peers):
                     continue
                 place = (kind, duel.rule, duel.peer)
                 result = {"kind": kind, "n": n, "d": d, "rule": duel.rule, "peer": duel.peer}
@@ -218,8 +219,11 @@ def main():
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="size", action="store_const", const="quick", default="default")
     size.add_argument("--full", dest="size", action="store_const", const="full")
+    size.add_argument("--shape", dest="shapes", nargs=2, type=int, action="append", metavar=("N", "D"),
+                      help="rows of this number and length; may be given again")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rules", nargs="+", help="only these")
+    parser.add_argument("--peers", nargs="+", help="only these")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--limit", type=float, default=20, help="seconds a run of a peer may take")
     parser.add_argument("--seed", type=int, default=1)

@@ -10,36 +10,45 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include "base/bytes.h"
 #include "robust_agg/aggregate.h"
+#include "robust_agg/plan.h"
 
 namespace muster::peers {
 namespace {
 
-constexpr std::uint32_t kChunkCoordinates = 65'536;
+constexpr std::size_t kChunk = 65'536;   // coordinates
 constexpr std::uint8_t kLog2Block = 16;  // one scale a chunk
 
-/// The rows as devices would have sent them, in memory: what a server has when a round closes.
+/// The rows as devices would have sent them, in memory as a server has them when a round closes.
 class FileCohort : public robust::Cohort {
  public:
-  FileCohort(std::uint32_t n, std::size_t d, ChunkFormat format) : n_(n), d_(d), format_(format) {
+  FileCohort(std::uint32_t n, std::size_t d, ChunkFormat format)
+      : n_(n), d_(d), format_(format), pitch_(robust::row_pitch(payload_bytes(format, kChunk))) {
     weights_.assign(n, 1);
     for (std::uint32_t i = 0; i < n; ++i) ranks_.push_back(i);
   }
 
   /// False if the file is not n x d values.
-  bool load(const std::string& path) {
-    values_.resize(std::size_t{n_} * d_);
+  bool load(const std::string& path, kernels::Backend& backend) {
+    const auto codes = backend.allocate(divide_up(d_, kChunk) * n_ * pitch_);
+    if (!codes.ok()) return false;
+    codes_ = codes.value().data;
     std::ifstream file(path, std::ios::binary);
-    file.read(reinterpret_cast<char*>(values_.data()),
-              static_cast<std::streamsize>(values_.size() * sizeof(float)));
-    if (!file || file.peek() != std::ifstream::traits_type::eof()) return false;
-    if (format_.codec == Codec::kI8S) quantise();
-    return true;
+    std::vector<float> values(d_);
+    for (std::uint32_t i = 0; i < n_; ++i) {
+      file.read(reinterpret_cast<char*>(values.data()),
+                static_cast<std::streamsize>(d_ * sizeof(float)));
+      for (std::size_t begin = 0; begin < d_; begin += kChunk)
+        encode(std::span(values).subspan(begin, std::min(kChunk, d_ - begin)),
+               row(begin / kChunk, i));
+    }
+    return file && file.peek() == std::ifstream::traits_type::eof();
   }
 
   std::size_t d() const { return d_; }
@@ -48,39 +57,35 @@ class FileCohort : public robust::Cohort {
   std::span<const std::uint32_t> weights() const override { return weights_; }
   std::span<const std::uint64_t> ranks() const override { return ranks_; }
   Result<kernels::Codes> chunk(std::uint32_t index) override {
-    const std::size_t begin = std::size_t{index} * kChunkCoordinates;
     addresses_.clear();
-    for (std::uint32_t i = 0; i < n_; ++i)
-      addresses_.push_back(codes_.empty()
-                               ? reinterpret_cast<const std::byte*>(&values_[i * d_ + begin])
-                               : &codes_[i * pitch() + begin]);
-    kernels::Codes codes{
-        format_, std::min<std::size_t>(kChunkCoordinates, d_ - begin), addresses_, {}};
+    for (std::uint32_t i = 0; i < n_; ++i) addresses_.push_back(row(index, i));
+    kernels::Codes codes{format_, std::min(kChunk, d_ - index * kChunk), addresses_, {}};
     if (format_.codec == Codec::kI8S) codes.scale_exponents = {&kExponent, 1};
     return codes;
   }
 
  private:
   static constexpr std::int8_t kExponent = -6;
-  std::size_t pitch() const { return align_up(d_, 64); }
 
-  /// Values that are whole multiples of 2^-6 in [-127, 127] * 2^-6 lose nothing.
-  void quantise() {
-    codes_.resize(n_ * pitch());
-    for (std::size_t i = 0; i < n_; ++i)
-      for (std::size_t k = 0; k < d_; ++k) {
-        const float q = std::nearbyint(std::ldexp(values_[i * d_ + k], -kExponent));
-        codes_[i * pitch() + k] =
-            std::byte(static_cast<std::int8_t>(std::clamp(q, -127.0F, 127.0F)));
-      }
-    values_ = {};
+  std::byte* row(std::size_t chunk, std::uint32_t i) { return codes_ + (chunk * n_ + i) * pitch_; }
+
+  void encode(std::span<const float> values, std::byte* target) {
+    if (format_.codec == Codec::kF32) {
+      std::memcpy(target, values.data(), values.size_bytes());
+      return;
+    }
+    // Values that are whole multiples of 2^-6 in [-127, 127] * 2^-6 lose nothing.
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      const float q = std::nearbyint(std::ldexp(values[k], -kExponent));
+      target[k] = std::byte(static_cast<std::int8_t>(std::clamp(q, -127.0F, 127.0F)));
+    }
   }
 
   std::uint32_t n_;
   std::size_t d_;
   ChunkFormat format_;
-  std::vector<float> values_;
-  std::vector<std::byte> codes_;
+  std::size_t pitch_;
+  std::byte* codes_ = nullptr;  ///< the backend's, as long as it lives
   std::vector<std::uint32_t> weights_;
   std::vector<std::uint64_t> ranks_;
   std::vector<const std::byte*> addresses_;
@@ -132,7 +137,7 @@ Result<Request> parse_request(const std::string& line, const FileCohort& cohort)
   }
   MUSTER_ASSIGN(request.plan.rule, robust::parse_rule(name, parameters));
   request.plan.dimension = cohort.d();
-  request.plan.chunk_coordinates = kChunkCoordinates;
+  request.plan.chunk_coordinates = kChunk;
   request.plan.format = cohort.format();
   request.plan.max_updates = cohort.size();
   request.plan.minimum_cohort = cohort.size();
@@ -171,14 +176,14 @@ int main_of_peers(int argc, char** argv) {
     return 2;
   }
   FileCohort cohort(n, d, shared ? ChunkFormat{Codec::kI8S, kLog2Block} : ChunkFormat{});
-  if (!cohort.load(argv[1])) {
-    fmt::print(stderr, "muster_peers: {} does not hold {} x {} values\n", argv[1], n, d);
-    return 1;
-  }
   kernels::BackendOptions options;
   options.kind = "cpu";
   options.threads = 1;
   const auto backend = kernels::create_backend(options, nullptr).value();
+  if (!cohort.load(argv[1], *backend)) {
+    fmt::print(stderr, "muster_peers: {} does not hold {} x {} values\n", argv[1], n, d);
+    return 1;
+  }
   fmt::print("{}\n", backend->description());
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
