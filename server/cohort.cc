@@ -31,8 +31,9 @@ Result<std::unique_ptr<CohortBuilder>> CohortBuilder::create(CohortParts parts) 
                                             plan.request.chunk_coordinates * sizeof(std::int64_t)));
   }
   if ((plan.streaming || builder->parts_.privacy != nullptr) && plan.decoded_bytes > 0) {
-    MUSTER_ASSIGN(builder->decoded_, backend.allocate_by_chunk(plan.decoded_bytes,
-                                                               plan.decoded_pitch * sizeof(float)));
+    // All chunks of one row, or one chunk of all rows at a time, whichever chunk that is.
+    const std::size_t piece = plan.streaming ? plan.decoded_pitch * sizeof(float) : 0;
+    MUSTER_ASSIGN(builder->decoded_, backend.allocate_by_chunk(plan.decoded_bytes, piece));
   }
   if (plan.counting) {
     MUSTER_ASSIGN(

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <random>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "client/client.h"
 
@@ -50,6 +51,7 @@ std::optional<wire::Assignment> check_in(SimNode& node, std::uint32_t devices) {
 
 void seed_secrets(std::uint64_t seed) {
   static randombytes_implementation source{name, next_word, nullptr, nullptr, fill, nullptr};
+  MUSTER_CHECK(sodium_init() >= 0);  // draws, the first time
   secrets.seed(seed);
   randombytes_set_implementation(&source);
 }
@@ -59,12 +61,17 @@ SimOptions options_of(const Work& work, const std::string& backend, unsigned rou
   options.backend = backend;
   options.slots = 24;
   options.config.data_dir = "data";
-  const std::string text =
-      "name = \"t\"\ndimension = " + std::to_string(work.dimension) +
-      "\nchunk_coordinates = " + std::to_string(work.chunk) + "\nblock = 64\n" + work.lines +
-      "\ntarget_cohort = " + std::to_string(work.devices) +
-      "\nminimum_cohort = " + std::to_string(work.devices) +
-      "\nover_selection = 1.0\nmax_weight = 3\nrounds = " + std::to_string(rounds) + "\n";
+  std::string text = "name = \"t\"\ndimension = " + std::to_string(work.dimension) +
+                     "\nchunk_coordinates = " + std::to_string(work.chunk) + "\nblock = 64\n" +
+                     work.lines + "\ntarget_cohort = " + std::to_string(work.devices) +
+                     "\nminimum_cohort = " + std::to_string(work.devices) +
+                     "\nover_selection = 1.0\nmax_weight = " + std::to_string(work.max_weight) +
+                     "\nrounds = " + std::to_string(rounds) + "\n";
+  if (work.privacy != nullptr)
+    text +=
+        "[privacy]\npopulation = 'people'\nbudget_epsilon = 900\ndelta = 1e-6\n"
+        "participations = " +
+        std::to_string(rounds) + "\nallow_small_cohort = true\n" + work.privacy + "\n";
   auto task = server::parse_task(text, "test");
   EXPECT_TRUE(task.ok()) << task.status().to_string();
   if (task.ok()) options.config.tasks.push_back(*task);
@@ -72,7 +79,8 @@ SimOptions options_of(const Work& work, const std::string& backend, unsigned rou
 }
 
 Status play(SimNode& node, std::uint64_t seed) {
-  const std::uint32_t devices = node.task().config().target_cohort;
+  const server::TaskConfig& task = node.task().config();
+  const std::uint32_t devices = task.target_cohort;
   std::mt19937_64 random(seed);
   for (;;) {
     const std::optional<wire::Assignment> got = check_in(node, devices);
@@ -100,9 +108,10 @@ Status play(SimNode& node, std::uint64_t seed) {
     const auto ended = [&] { return node.task().status().rounds_done != before; };
     for (int pass = 0; pass < kPasses && !ended(); ++pass) {
       for (const auto& [device, chunk] : order) {
-        [[maybe_unused]] const auto reply =
-            node.send(device, submit_message(assignment, updates[device], chunk, 1 + device % 3),
-                      updates[device].chunks[chunk]);
+        [[maybe_unused]] const auto reply = node.send(
+            device,
+            submit_message(assignment, updates[device], chunk, 1 + device % task.max_weight),
+            updates[device].chunks[chunk]);
         if (random() % 3 == 0) MUSTER_TRY(commit());
         if (ended()) break;
       }

@@ -20,6 +20,9 @@ struct Work {
   std::uint32_t devices = 9;
   std::uint64_t dimension = 700;
   std::uint32_t chunk = 192;  ///< coordinates: four chunks, the last one short
+  /// Lines of [privacy] beside whom it learns from and what may be spent; null: it is not private.
+  const char* privacy = nullptr;
+  std::uint32_t max_weight = 3;
 };
 inline void PrintTo(const Work& work, std::ostream* out) { *out << work.name; }
 

@@ -36,6 +36,39 @@ constexpr Work kWork[] = {
     {"median_nnm", "codec = 'i8b'\nrule = 'median'\npre_steps = ['nnm(f=3)']"},
 };
 
+// Of private tasks: one of each sum that noise goes on, of each way noise goes on from round to
+// round, and of each way codes come to a sum that is not the rules' own. Some of the updates are
+// longer than the clip norm.
+constexpr char kClip[] = "clip_norm = 0.59\nnoise_multiplier = 1";
+constexpr Work private_work(const char* name, const char* lines, const char* privacy,
+                            std::uint32_t max_weight = 1) {
+  return {.name = name, .lines = lines, .privacy = privacy, .max_weight = max_weight};
+}
+constexpr Work kPrivateWork[] = {
+    private_work("mean_i8b", "codec = 'i8b'\nrule = 'clipped_mean'", kClip, 3),
+    private_work("mean_eden", "codec = 'eden'\nrotation = 64\nrule = 'clipped_mean'", kClip),
+    private_work("mean_topk", "codec = 'topk'\nkeep = 0.2\nrule = 'clipped_mean'", kClip),
+    private_work("mean_hsq", "codec = 'hsq'\nrotation = 64\nrule = 'clipped_mean'", kClip),
+    private_work("mean_adaptive", "codec = 'i8b'\nrule = 'clipped_mean'",
+                 "clip_norm = 0.59\nnoise_multiplier = 0.5\nadaptive_clip = 'noised'"),
+    private_work("mean_tree", "codec = 'f32'\nrule = 'clipped_mean'",
+                 "clip_norm = 0.59\nnoise_multiplier = 1\nsampling = 'tree'"),
+    private_work("mean_blt", "codec = 'i8b'\nrule = 'clipped_mean'",
+                 "clip_norm = 0.59\nnoise_multiplier = 1\nsampling = 'blt'"),
+    private_work("trimmed_mean_i8b", "codec = 'i8b'\nrule = 'trimmed_mean'\nf = 2", kClip),
+    private_work("trimmed_mean_eden", "codec = 'eden'\nrotation = 64\nrule = 'trimmed_mean'\nf = 2",
+                 kClip),
+    private_work("centred_clipping", "codec = 'i8b'\nrule = 'centred_clipping'", kClip),
+    private_work("sign_majority", "codec = 'sign1'\nrule = 'sign_majority'\nstep = 0.01",
+                 "noise_multiplier = 0.2"),
+    private_work("buckets", "codec = 'i8b'\nrule = 'trimmed_mean'\nbyzantine_share = 0.4",
+                 "clip_norm = 0.59\nnoise_multiplier = 0.125\nmechanism = 'buckets'\nbuckets = 3"),
+    private_work("shards", "codec = 'i8b'\nrule = 'median'",
+                 "clip_norm = 0.59\nnoise_multiplier = 1\nmechanism = 'shards'\nshards = 3"),
+    private_work("trimmed_shards", "codec = 'i8b'\nrule = 'trimmed_mean'\nf = 1",
+                 "clip_norm = 0.59\nnoise_multiplier = 1\nmechanism = 'shards'\nshards = 3"),
+};
+
 class CudaRound : public testing::TestWithParam<Work> {};
 
 TEST_P(CudaRound, ReleasesTheBytesOfTheCpu) {
@@ -47,6 +80,9 @@ TEST_P(CudaRound, ReleasesTheBytesOfTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rules, CudaRound, testing::ValuesIn(kWork),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(Private, CudaRound, testing::ValuesIn(kPrivateWork),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 /// A budget that holds the codes of one chunk only: the others are read from the spool at the
