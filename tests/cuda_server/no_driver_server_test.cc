@@ -21,17 +21,17 @@ std::size_t lines_with(const std::string& text, const std::string& part) {
 
 TEST(NoDriverServer, SaysSoInOneLineAndTheCpuServes) {
   const std::string task = "codec = \"i8b\"\nrule = \"trimmed_mean\"\nf = 1";
-  const FleetOutcome got = serve_fleet("auto", task);
+  const FleetOutcome got = SocketFleet(task).serve("auto");
   if (got.log.find("cuda, ") != std::string::npos) GTEST_SKIP() << "a driver answers here";
   EXPECT_EQ(got.status, 0) << got.log;
-  EXPECT_EQ(got.model_sha256, serve_fleet("cpu", task).model_sha256);
+  EXPECT_EQ(got.model_sha256, SocketFleet(task).serve("cpu").model_sha256);
   EXPECT_EQ(lines_with(got.log, "backend_cpu"), 1u) << got.log;
   EXPECT_EQ(lines_with(got.log, "CUDA"), 1u) << got.log;
   EXPECT_THAT(got.log, testing::ContainsRegex("driver|no CUDA-capable device"));
 }
 
 TEST(NoDriverServer, AskingForCudaIsARefusal) {
-  const FleetOutcome got = serve_fleet("cuda", "codec = \"i8b\"\nrule = \"mean\"");
+  const FleetOutcome got = SocketFleet("codec = \"i8b\"\nrule = \"mean\"").serve("cuda");
   if (got.log.find("cuda, ") != std::string::npos) GTEST_SKIP() << "a driver answers here";
   EXPECT_TRUE(WIFEXITED(got.status) && WEXITSTATUS(got.status) == 69) << got.status << got.log;
   EXPECT_THAT(got.log, testing::HasSubstr("cuda_unavailable"));
