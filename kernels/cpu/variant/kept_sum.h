@@ -100,9 +100,33 @@ void unslice_keys(const Bits* sliced, size_t columns, Stored* stored) {
   for (size_t c = 0; c < columns; ++c) stored[c] = StoredAs<kCoding>::stored(keys[c]);
 }
 
+/// The rows of the next panel, asked for a few at a time while this one is searched: memory works
+/// while arithmetic does.
+struct NextPanel {
+  const ChunkView& view;
+  cell::Coding coding;
+  size_t begin, end;  ///< columns
+  size_t at_once;     ///< rows
+  size_t row = 0;
+
+  MUSTER_CELL void operator()() {
+    for (size_t i = 0; i < at_once && row < view.n; ++i)
+      prefetch_row(view, coding, row++, begin, end);
+  }
+};
+
+/// Rows to ask for at once, so that all have been asked for when the tiles of a panel are searched;
+/// none where they would push each other out of the cache.
+size_t rows_at_once(const TileShape& shape, const KeptSumView& job, size_t key_bits, size_t n) {
+  const size_t vectors = shape.scratch_vectors() + shape.panel_tiles * shape.tile_vectors;
+  const size_t searches = (job.low > 0 ? 1u : 0u) + (job.high > 0 ? 1u : 0u);
+  const size_t calls = shape.panel_tiles * (key_bits - 1) * searches * shape.groups / kCountBlock;
+  return calls == 0 || vectors * kVectorBytes > kAheadBytes ? 0 : (n + calls - 1) / calls;
+}
+
 template <cell::Coding kCoding, class Stored>
 void find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, const Bits* planes,
-                     Bits* eligible, Boundaries<Stored>& found) {
+                     Bits* eligible, NextPanel& next, Boundaries<Stored>& found) {
   constexpr int kBits = 8 * sizeof(Stored);
   const uint32_t last = static_cast<uint32_t>(n) - job.high - 1;
   const bool same = job.low > 0 && last == job.low;
@@ -116,7 +140,7 @@ void find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
   };
   if (job.low > 0) start(job.low);
   if (job.high > 0 && !same) start(last);
-  find_keys<kBits>({planes, shape.plane_pitch, shape.groups, shape.slices}, search, searches);
+  find_keys<kBits>({planes, shape.plane_pitch, shape.groups, shape.slices}, search, searches, next);
   if (job.low > 0) unslice_keys<kCoding>(key[0], shape.columns, found.lowest);
   if (job.high > 0) unslice_keys<kCoding>(key[searches - 1], shape.columns, found.highest);
 }
@@ -272,15 +296,18 @@ void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
     found.highest[c] = StoredAs<kCoding>::past_all();
   }
   const size_t step = shape.panel_tiles * shape.columns;
+  const size_t at_once = rows_at_once(shape, job, 8 * sizeof(Stored), view.n);
   for (size_t first = begin; first < end; first += step) {
     const size_t last = end - first < step ? end : first + step;
     load_panel<kCoding>(view, shape, first, last, panel, planes);
+    NextPanel next{view, kCoding, last, end - last < step ? end : last + step,
+                   last < end ? at_once : 0};
     const Bits *tile = panel, *sliced = planes;
     for (size_t k = first; k < last;
          k += shape.columns, tile += shape.tile_vectors, sliced += shape.plane_vectors) {
       const size_t count = last - k < shape.columns ? last - k : shape.columns;
       const Stored* rows = reinterpret_cast<const Stored*>(tile);
-      find_boundaries<kCoding>(shape, job, view.n, sliced, eligible, found);
+      find_boundaries<kCoding>(shape, job, view.n, sliced, eligible, next, found);
       if constexpr (kCoding == cell::Coding::kI8S)
         sum_codes(view, job, k, count, rows, shape.columns, found);
       else

@@ -19,6 +19,9 @@ constexpr size_t kPanelBytes = 3 * 1024 * 1024;
 /// Rows asked for ahead of the one that is read. As many pieces as a core has requests under way;
 /// more would push each other out of the second cache level where rows lie a power of two apart.
 constexpr size_t kRowsAhead = 16;
+/// A panel, its planes and the rows of the next one take no more where the next one is asked for
+/// early: most of the second cache level.
+constexpr size_t kAheadBytes = 832 * 1024;
 
 struct TileShape {
   int slices;            ///< vectors of a row

@@ -41,13 +41,14 @@ void start_search(RankSearch& search, uint32_t rank, size_t n) {
 
 /// Zeros of plane `digit` within the eligible rows. kAbove: planes above it, as far as they matter:
 /// 0 and 1 need no stored set.
-template <int kAbove>
-void count_zeros(const Planes& planes, int digit, const RankSearch& search, SlicedCount& count) {
+template <int kAbove, bool kFew, class Meanwhile>
+void count_zeros(const Planes& planes, int digit, const RankSearch& search, Meanwhile& meanwhile,
+                 SlicedCount& count) {
   const Bits* __restrict plane = planes.plane + static_cast<size_t>(digit) * planes.pitch;
   const Bits* __restrict above = plane + planes.pitch;
   Bits* __restrict eligible = search.eligible;
   const Bits bit = search.bit;
-  count_vectors(
+  count_vectors<kFew>(
       planes.groups,
       [&](size_t g) {
         if constexpr (kAbove == 0) return ~plane[g];
@@ -56,39 +57,55 @@ void count_zeros(const Planes& planes, int digit, const RankSearch& search, Slic
         eligible[g] = now;
         return now & ~plane[g];
       },
-      count);
+      meanwhile, count);
 }
 
-/// One more digit: it is one where the rank lies past the zeros.
+/// One more digit: it is one where the rank lies past the zeros. kDigits as in fold_count().
+template <int kDigits>
 void take_digit(int digit, SlicedCount& zeros, RankSearch& search) {
   Bits rest[kCountDigits + 1];
-  const int digits = zeros.digits > search.digits ? zeros.digits : search.digits;
-  for (int j = zeros.digits; j < digits; ++j) zeros.digit[j] = Bits{};
-  for (int j = search.digits; j < digits; ++j) search.left[j] = Bits{};
   Bits borrow = {};
-  for (int j = 0; j < digits; ++j) {
+  const auto subtract = [&](int j) {
     rest[j] = parity(search.left[j], zeros.digit[j], borrow);
     borrow = majority(~search.left[j], zeros.digit[j], borrow);
+  };
+  const auto keep = [&](int j) { search.left[j] = choose(search.bit, rest[j], search.left[j]); };
+  if constexpr (kDigits > 0) {
+#pragma GCC unroll 16
+    for (int j = 0; j < kDigits; ++j) subtract(j);
+    search.bit = ~borrow;
+#pragma GCC unroll 16
+    for (int j = 0; j < kDigits; ++j) keep(j);
+  } else {
+    const int digits = zeros.digits > search.digits ? zeros.digits : search.digits;
+    for (int j = zeros.digits; j < digits; ++j) zeros.digit[j] = Bits{};
+    for (int j = search.digits; j < digits; ++j) search.left[j] = Bits{};
+    for (int j = 0; j < digits; ++j) subtract(j);
+    search.bit = ~borrow;
+    for (int j = 0; j < search.digits; ++j) keep(j);
   }
-  search.bit = ~borrow;
-  for (int j = 0; j < search.digits; ++j)
-    search.left[j] = choose(search.bit, rest[j], search.left[j]);
   search.key[digit] = search.bit;
 }
 
 /// Counts over the bit positions that belong to the same column.
-template <int kBits>
+template <int kBits, int kDigits>
 void fold_rows(int slices, SlicedCount& count) {
-  if (slices <= 1) fold_count<1>(count);
-  if (slices <= 2) fold_count<2>(count);
-  if (slices <= 4) fold_count<4>(count);
-  if (kBits > 8 && slices <= 8) fold_count<8>(count);
-  if (kBits > 16 && slices <= 16) fold_count<16>(count);
+  if constexpr (kDigits > 0)
+    for (int j = count.digits; j < kDigits; ++j) count.digit[j] = Bits{};
+  if (slices <= 1) fold_count<1, kDigits>(count);
+  if (slices <= 2) fold_count<2, kDigits>(count);
+  if (slices <= 4) fold_count<4, kDigits>(count);
+  if (kBits > 8 && slices <= 8) fold_count<8, kDigits>(count);
+  if (kBits > 16 && slices <= 16) fold_count<16, kDigits>(count);
 }
 
-/// Fills search[s].key for `searches` searches that have been started.
-template <int kBits>
-void find_keys(const Planes& planes, RankSearch* search, int searches) {
+template <int kBits, bool kFew, class Meanwhile>
+void find_keys_of(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
+  // A group holds at most kBits rows.
+  constexpr int kDigits = !kFew ? 0 : kFewDigits + (kBits > 16 ? 5 : kBits > 8 ? 4 : 3);
+  if constexpr (kFew)
+    for (int s = 0; s < searches; ++s)
+      for (int j = search[s].digits; j < kDigits; ++j) search[s].left[j] = Bits{};
   for (int digit = kBits - 1; digit >= 0; --digit) {
     SlicedCount zeros;
     for (int s = 0; s < searches; ++s) {
@@ -96,16 +113,28 @@ void find_keys(const Planes& planes, RankSearch* search, int searches) {
       const bool counted = digit == kBits - 1 && s > 0;
       if (!counted) {
         if (digit == kBits - 1)
-          count_zeros<0>(planes, digit, search[s], zeros);
+          count_zeros<0, kFew>(planes, digit, search[s], meanwhile, zeros);
         else if (digit == kBits - 2)
-          count_zeros<1>(planes, digit, search[s], zeros);
+          count_zeros<1, kFew>(planes, digit, search[s], meanwhile, zeros);
         else
-          count_zeros<2>(planes, digit, search[s], zeros);
-        fold_rows<kBits>(planes.slices, zeros);
+          count_zeros<2, kFew>(planes, digit, search[s], meanwhile, zeros);
+        fold_rows<kBits, kDigits>(planes.slices, zeros);
       }
-      take_digit(digit, zeros, search[s]);
+      take_digit<kDigits>(digit, zeros, search[s]);
     }
   }
+}
+
+/// Fills search[s].key for `searches` searches that have been started. Where the registers hold the
+/// counts `meanwhile()` is called for each kCountBlock groups of a plane and a search.
+template <int kBits, class Meanwhile>
+void find_keys(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
+  // With sixteen registers they would only be in each other's way.
+  constexpr bool kRegisters = kVectorBytes == 64;
+  if (kRegisters && planes.groups < kFewVectors)
+    find_keys_of<kBits, true>(planes, search, searches, meanwhile);
+  else
+    find_keys_of<kBits, false>(planes, search, searches, meanwhile);
 }
 
 }  // namespace
