@@ -6,6 +6,7 @@
 #include <memory>
 #include <ostream>
 
+#include "base/hex.h"
 #include "cli/commands.h"
 #include "cli/table.h"
 
@@ -31,7 +32,7 @@ Result<privacy::Anchor> parse_anchor(const std::string& text) {
 }
 
 std::string anchor_text(const privacy::Anchor& anchor) {
-  return fmt::format("{}:{}", anchor.bytes, privacy::hex(anchor.head));
+  return fmt::format("{}:{}", anchor.bytes, hex(anchor.head));
 }
 
 Status show(Session& session, const std::string& path) {

@@ -1,17 +1,12 @@
 #include <algorithm>
 
+#include "base/hex.h"
 #include "client/client.h"
 
 namespace muster::client {
 
 std::string anchor_text(const LedgerHead& head) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text = std::to_string(head.bytes) + ":";
-  for (const std::byte byte : head.chain) {
-    text += kDigits[std::to_integer<unsigned>(byte) >> 4];
-    text += kDigits[std::to_integer<unsigned>(byte) & 15];
-  }
-  return text;
+  return std::to_string(head.bytes) + ":" + hex(head.chain);
 }
 
 Status LedgerWatch::note(const Receipt& receipt) {

@@ -67,6 +67,5 @@ DeviceHash device_hash(const NodeSecret& secret, ConstBytes user_id, std::uint64
 UpdateId update_id(const NodeSecret& secret, TaskId task, RoundNumber round, DeviceHash device,
                    std::uint64_t nonce);
 Sha256 sha256(ConstBytes bytes);
-std::string hex(ConstBytes bytes);
 
 }  // namespace muster::ingest

@@ -38,16 +38,20 @@ Digest chain(const Digest& previous, ConstBytes record) {
 
 class Writer {
  public:
+  void bytes(ConstBytes value) {
+    const std::size_t end = out_.size();
+    out_.resize(end + value.size());
+    std::copy(value.begin(), value.end(), out_.begin() + static_cast<std::ptrdiff_t>(end));
+  }
   template <class T>
   void number(T value) {
-    const ConstBytes bytes = object_bytes(value);
-    out_.insert(out_.end(), bytes.begin(), bytes.end());
+    bytes(object_bytes(value));
   }
   void text(std::string_view value) {
     number(static_cast<std::uint16_t>(value.size()));
-    const ConstBytes bytes = as_bytes(value);
-    out_.insert(out_.end(), bytes.begin(), bytes.end());
+    bytes(as_bytes(value));
   }
+  ConstBytes written() const { return out_; }
   std::vector<std::byte> take() { return std::move(out_); }
 
  private:
@@ -84,17 +88,15 @@ class Reader {
 
 std::vector<std::byte> seal(Kind kind, std::uint32_t sequence, ConstBytes body,
                             const Digest& previous) {
-  Writer head;
-  head.number(kMagic);
-  head.number(kVersion);
-  head.number(kind);
-  head.number(static_cast<std::uint32_t>(body.size()));
-  head.number(sequence);
-  std::vector<std::byte> record = head.take();
-  record.insert(record.end(), body.begin(), body.end());
-  const Digest digest = chain(previous, record);
-  record.insert(record.end(), digest.begin(), digest.end());
-  return record;
+  Writer record;
+  record.number(kMagic);
+  record.number(kVersion);
+  record.number(kind);
+  record.number(static_cast<std::uint32_t>(body.size()));
+  record.number(sequence);
+  record.bytes(body);
+  record.bytes(chain(previous, record.written()));
+  return record.take();
 }
 
 Status corrupt(std::uint32_t sequence, std::string_view what) {
@@ -175,13 +177,6 @@ Status unreadable(std::uint32_t sequence, const Status& why) {
 static_assert(sizeof(Amounts) == 8 * (3 + kLedgerOrders.size()), "Amounts are stored as they are");
 
 }  // namespace
-
-std::string hex(const Digest& digest) {
-  std::string out;
-  for (const std::byte b : digest)
-    fmt::format_to(std::back_inserter(out), "{:02x}", std::to_integer<unsigned>(b));
-  return out;
-}
 
 Result<Digest> parse_digest(std::string_view text) {
   Digest out;

@@ -14,7 +14,6 @@
 namespace muster::privacy {
 
 using Digest = std::array<std::byte, 32>;
-std::string hex(const Digest& digest);
 /// 64 hexadecimal digits; "digest_invalid".
 Result<Digest> parse_digest(std::string_view text);
 

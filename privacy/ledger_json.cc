@@ -3,6 +3,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "base/hex.h"
 #include "privacy/ledger.h"
 
 namespace muster::privacy {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "wire/reason.h"
@@ -96,7 +97,7 @@ Json to_json(const RoundRow& row) {
       {"opened_ms", row.opened_ms},
       {"closed_ms", row.closed_ms},
       {"seconds", row.closed_ms == 0 ? 0.0 : double(row.closed_ms - row.opened_ms) / 1000.0}};
-  if (row.model_hash != Sha256{}) json["model_sha256"] = ingest::hex(row.model_hash);
+  if (row.model_hash != Sha256{}) json["model_sha256"] = hex(row.model_hash);
   const Json record = row.record.empty() ? Json::object() : Json::parse(row.record, nullptr, false);
   if (record.is_object()) {
     for (const char* key : {"cohort", "n", "f", "invalid"})
@@ -217,7 +218,7 @@ Result<Json> show_model(Engine& engine, Task& task, const HttpRequest& request,
   }
   if (wanted == nullptr) return not_found("no such model version; it may have been retired");
   Json json = {{"version", wanted->version},
-               {"sha256", ingest::hex(wanted->hash)},
+               {"sha256", hex(wanted->hash)},
                {"file", data_dir + "/" + wanted->file},
                {"dimension", task.layout().dimension}};
   if (const std::string record = engine.models().record(task.row().name, wanted->version);
@@ -233,7 +234,7 @@ Result<Json> import_model(Engine& engine, Task& task, const Json& body) {
   MUSTER_ASSIGN(SafetensorsFile file, parse_safetensors(bytes));
   MUSTER_ASSIGN(const ModelVersion version, task.import_model(std::move(file)));
   MUSTER_ASSIGN(const auto models, engine.control().models(task.row().id));
-  return Json{{"version", version}, {"sha256", ingest::hex(models.back().hash)}};
+  return Json{{"version", version}, {"sha256", hex(models.back().hash)}};
 }
 
 Result<Json> show_task(Task& task) {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "server/cohort.h"
 
 namespace muster::server {
@@ -75,7 +76,7 @@ Result<std::vector<const CohortBuilder::Update*>> CohortBuilder::whole_updates(
     if (found == updates_.end() || found->second.chunks_here != parts_.plan.chunk_count)
       return Status(
           Code::kCorrupt, "sealed_update_missing",
-          "the spool lacks update " + ingest::hex(object_bytes(id)) +
+          "the spool lacks update " + hex(object_bytes(id)) +
               " of a sealed round; restore the spool from its volume or abandon the round");
     updates.push_back(&found->second);
   }

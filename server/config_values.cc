@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/hex.h"
 #include "ingest/keys.h"
 
 namespace muster::server {
@@ -51,7 +52,7 @@ std::map<std::string, std::string> config_values(const Config& config) {
       {"log.format", config.log.format},
   };
   for (const TaskConfig& task : config.tasks)
-    values["task." + task.name] = ingest::hex(ingest::sha256(as_bytes(task.text)));
+    values["task." + task.name] = hex(ingest::sha256(as_bytes(task.text)));
   return values;
 }
 

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "ingest/group_stage.h"
@@ -153,11 +154,11 @@ Status Engine::audit_keys(std::string_view action, std::span<const ingest::Publi
   std::string names;
   for (const auto& key : keys.first(std::min(keys.size(), kAuditedKeys)))
     names += fmt::format("{}{}", names.empty() ? "" : " ",
-                         ingest::hex(ingest::sha256(object_bytes(key))).substr(0, kKeyNameDigits));
+                         hex(ingest::sha256(object_bytes(key))).substr(0, kKeyNameDigits));
   return parts_.audit->write(AuditKind::kKey, action,
                              {{"count", keys.size()},
                               {"key_sha256", names},
-                              {"all_sha256", ingest::hex(ingest::sha256(std::as_bytes(keys)))}});
+                              {"all_sha256", hex(ingest::sha256(std::as_bytes(keys)))}});
 }
 
 Status Engine::revoke(const ingest::PublicKey& key) {

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "base/hex.h"
 #include "base/limits.h"
 
 namespace muster::server {
@@ -54,7 +55,7 @@ Files build(const Layout& layout, const robust::ModelState& state, ModelVersion 
   Files files;
   files.state = build_state(state);
   std::map<std::string, std::string> metadata = {{kVersionKey, std::to_string(version)}};
-  if (!files.state.empty()) metadata[kStateKey] = ingest::hex(ingest::sha256(files.state));
+  if (!files.state.empty()) metadata[kStateKey] = hex(ingest::sha256(files.state));
   const std::span<const float> values = state.values;
   files.model = build_safetensors(layout, metadata, {&values, 1});
   return files;
@@ -143,7 +144,7 @@ Result<StoredModel> ModelStore::load(const std::string& task, ModelVersion versi
 
   const std::string state_path = data_dir_ + "/" + state_name(task, version);
   MUSTER_ASSIGN(const auto state_bytes, read_file(storage_, state_path, kMaxFileBytes));
-  if (ingest::hex(ingest::sha256(state_bytes)) != state_hash->second)
+  if (hex(ingest::sha256(state_bytes)) != state_hash->second)
     return corrupt(state_path, "does not have the hash its model names");
   MUSTER_ASSIGN(const SafetensorsFile state, parse_safetensors(state_bytes));
   for (const Tensor& tensor : state.layout.tensors) {

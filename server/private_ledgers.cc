@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/hex.h"
 #include "base/log.h"
 
 namespace muster::server {
@@ -141,8 +142,8 @@ Status PrivateLedgers::recover(const std::string& population, std::int64_t now_m
   assumed.binding = row->head;
   assumed.amounts = kept.spent;
   assumed.time_ms = static_cast<std::uint64_t>(now_ms);
-  assumed.statement = fmt::format("assumed spent by an operator: {} at {}:{}", cause, row->bytes,
-                                  privacy::hex(row->head));
+  assumed.statement =
+      fmt::format("assumed spent by an operator: {} at {}:{}", cause, row->bytes, hex(row->head));
   // Written whole before the anchor points at it. What was spent may be all there is: the charge
   // is made whatever the budget says.
   const std::vector<std::byte> first = privacy::encode_budget(budget);
@@ -157,7 +158,7 @@ Status PrivateLedgers::recover(const std::string& population, std::int64_t now_m
               "an operator put a new privacy ledger in the place of a broken one",
               {{"population", population},
                {"cause", cause},
-               {"anchor", fmt::format("{}:{}", row->bytes, privacy::hex(row->head))}});
+               {"anchor", fmt::format("{}:{}", row->bytes, hex(row->head))}});
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "privacy/discrete.h"
 #include "privacy/keys.h"
@@ -128,7 +129,7 @@ Status PrivateTask::resume(RoundNumber round) {
 
 std::string PrivateTask::terms_of(const PrivateRoundRow& row) const {
   return fmt::format("round.clip_norm = {}\nround.ledger_head = \"{}\"\n", row.clip_norm,
-                     privacy::hex(row.ledger_head));
+                     hex(row.ledger_head));
 }
 
 Result<std::string> PrivateTask::terms_of_round(RoundNumber round) {
@@ -254,7 +255,7 @@ Result<RoundNoise> PrivateTask::charge(const RoundRow& round) {
             {"round", round.round},
             {"population", ledger_->budget().population},
             {"epsilon_spent", receipt->epsilon_spent},
-            {"ledger_head", privacy::hex(receipt->anchor.head)}});
+            {"ledger_head", hex(receipt->anchor.head)}});
 
   RoundNoise noise = RoundNoise(std::move(key));
   if (is_tree(plan_))
@@ -281,7 +282,7 @@ Status PrivateTask::describe(ModelVersion version, std::optional<std::int64_t> c
     spent = spent + entry.charge.amounts;
     ++record.ledger_position;
     if (entry.charge.task != name_ || entry.charge.round != row_.round) continue;
-    record.ledger_head = privacy::hex(entry.after.head);
+    record.ledger_head = hex(entry.after.head);
     break;
   }
   const privacy::Schedule run = plan_.schedule(round_->mechanism);
@@ -333,8 +334,7 @@ PrivacyStatus PrivateTask::status() const {
   status.delta = ledger_->budget().delta;
   status.noise_multiplier = plan_.config.noise_multiplier;
   status.releases = newest_release_;
-  status.anchor =
-      fmt::format("{}:{}", ledger_->anchor().bytes, privacy::hex(ledger_->anchor().head));
+  status.anchor = fmt::format("{}:{}", ledger_->anchor().bytes, hex(ledger_->anchor().head));
   return status;
 }
 

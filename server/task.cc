@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "server/config_rule.h"
@@ -238,7 +239,7 @@ std::string_view Task::state_name() const {
 
 std::string Task::trace_id() const {
   const auto hash = ingest::keyed_hash(round_row_.secret, as_bytes("trace id"));
-  return ingest::hex(object_bytes(hash));
+  return hex(object_bytes(hash));
 }
 
 Status Task::audit(AuditKind kind, std::string_view action, std::string_view reason) {
@@ -250,7 +251,7 @@ Status Task::audit(AuditKind kind, std::string_view action, std::string_view rea
                               {"round", round_row_.round},
                               {"cohort", cohort},
                               {"model_version", version_},
-                              {"model_sha256", ingest::hex(round_row_.model_hash)},
+                              {"model_sha256", hex(round_row_.model_hash)},
                               {"reason", reason},
                               {"trace_id", trace_id()}});
 }
@@ -282,7 +283,7 @@ TaskStatus Task::status() const {
     status.deadline_s = std::max(
         0.0, static_cast<double>(round_->policy().deadline - parts_.clock.now()) / kSecond);
   status.plan = plan_.describe();
-  status.terms = ingest::hex(terms_hash_);
+  status.terms = hex(terms_hash_);
   return status;
 }
 

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "server/secrets.h"
 #include "server/task.h"
@@ -345,7 +346,7 @@ Status Task::release() {
             {"trace_id", trace_id()},
             {"model_version", version_},
             {"cohort", shows_cohort() ? round_row_.sealed.size() : 0},
-            {"model_sha256", ingest::hex(hash)}});
+            {"model_sha256", hex(hash)}});
   return carry_out(round_->on(RoundEvent::kReleased, parts_.clock.now()));
 }
 

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "base/hex.h"
 #include "cli_fixture.h"
 #include "privacy/ledger.h"
 
@@ -54,7 +55,7 @@ TEST_F(CliTest, LedgerIsShownVerifiedAndExported) {
     charge.amounts = *privacy::cost({4, {}, privacy::CheckIn{}, 1}, 1000, 20);
     last = (*ledger)->charge(charge)->anchor;
   }
-  const std::string anchor = std::to_string(last.bytes) + ":" + privacy::hex(last.head);
+  const std::string anchor = std::to_string(last.bytes) + ":" + hex(last.head);
   const Ran shown = muster_bare({"ledger", "show", file("a.ledger")});
   EXPECT_EQ(shown.code, 0) << shown.err;
   for (const char* part : {"watches", "steps", "1.06", anchor.c_str()})

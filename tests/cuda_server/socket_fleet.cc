@@ -11,6 +11,8 @@
 #include <sstream>
 #include <thread>
 
+#include "base/hex.h"
+
 namespace muster::e2e {
 namespace {
 
@@ -122,7 +124,7 @@ FleetOutcome SocketFleet::serve(const std::string& kind, std::uint32_t first, st
   outcome.status = server.wait();
   PosixStorage storage;
   const auto bytes = read_file(storage, file, 1 << 20);
-  if (bytes.ok()) outcome.model_sha256 = ingest::hex(ingest::sha256(*bytes));
+  if (bytes.ok()) outcome.model_sha256 = hex(ingest::sha256(*bytes));
   outcome.log = text_of(log);
   return outcome;
 }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "privacy/ledger.h"
 #include "tests/e2e/kill_run.h"
 
@@ -43,7 +44,7 @@ privacy::Anchor anchor_in(const std::string& control) {
 std::string model_hash(const std::string& data, std::uint64_t version) {
   PosixStorage storage;
   const auto bytes = read_file(storage, kill_model(data, version), 1 << 20);
-  return bytes.ok() ? ingest::hex(ingest::sha256(*bytes)) : std::string();
+  return bytes.ok() ? hex(ingest::sha256(*bytes)) : std::string();
 }
 
 /// Rounds charged once each, those of all models on disk among them.

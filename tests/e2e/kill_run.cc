@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 namespace muster::e2e {
 namespace {
@@ -191,7 +192,7 @@ KillOutcome run_killed(const KillCase& with, unsigned long kill_at, bool after) 
   if (sound) with.when_over(data);
   PosixStorage storage;
   const auto bytes = read_file(storage, kill_model(data, with.compared), 1 << 20);
-  if (bytes.ok()) outcome.model_sha256 = ingest::hex(ingest::sha256(*bytes));
+  if (bytes.ok()) outcome.model_sha256 = hex(ingest::sha256(*bytes));
   outcome.receipts = receipts;
   if (kill_at == 0) std::ifstream(count_file) >> outcome.calls;
   if (testing::Test::HasFailure()) show_log(log);

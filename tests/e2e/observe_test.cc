@@ -9,6 +9,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/hex.h"
 #include "server/node.h"
 #include "tests/e2e/served.h"
 
@@ -207,7 +208,7 @@ TEST(Observe, ABundleHoldsNoSecret) {
   ASSERT_TRUE(control.ok());
   const auto add = [&](const std::string& name, ConstBytes bytes) {
     secrets[name + " raw"] = std::string(as_text(bytes));
-    secrets[name + " hex"] = ingest::hex(bytes);
+    secrets[name + " hex"] = hex(bytes);
   };
   add("server secret key", object_bytes((*control)->server_key().secret_key));
   add("server public key", object_bytes((*control)->server_key().public_key));

@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "base/hex.h"
+
 namespace muster::ingest {
 namespace {
 

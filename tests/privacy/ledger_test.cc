@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/hex.h"
 #include "base/simulated_storage.h"
 #include "privacy/accountant_gaussian.h"
 

@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/hex.h"
+
 namespace muster::server {
 namespace {
 
 void print(std::ostream& out, const RoundRow& row) {
   out << "round " << row.task << ' ' << row.round << ' ' << round_state_name(row.state) << " from "
-      << row.model_version << ' ' << ingest::hex(row.secret) << ' ' << ingest::hex(row.sealed_hash)
-      << ' ' << ingest::hex(row.model_hash) << ' ' << row.record << ' ' << row.opened_ms << ' '
-      << row.closed_ms;
+      << row.model_version << ' ' << hex(row.secret) << ' ' << hex(row.sealed_hash) << ' '
+      << hex(row.model_hash) << ' ' << row.record << ' ' << row.opened_ms << ' ' << row.closed_ms;
   for (const UpdateId& id : row.sealed) out << ' ' << id.high << '.' << id.low;
   out << '\n';
 }
@@ -100,8 +101,8 @@ std::string show(ControlStore& store) {
   if (!keys.ok() || !tasks.ok())
     return keys.status().to_string() + " " + tasks.status().to_string();
   for (const KeyRow& key : *keys)
-    out << "key " << ingest::hex(key.key) << ' ' << static_cast<int>(key.role) << ' ' << key.revoked
-        << ' ' << key.label << ' ' << key.enrolled_ms << '\n';
+    out << "key " << hex(key.key) << ' ' << static_cast<int>(key.role) << ' ' << key.revoked << ' '
+        << key.label << ' ' << key.enrolled_ms << '\n';
   for (const TaskRow& task : *tasks) {
     out << "task " << task.id << ' ' << task.name << ' ' << task.text << ' ' << task.created_ms
         << '\n';
@@ -115,14 +116,14 @@ std::string show(ControlStore& store) {
       print(out, **row);
     }
     for (const ModelRow& model : *models)
-      out << "model " << model.version << ' ' << model.file << ' ' << ingest::hex(model.hash) << ' '
+      out << "model " << model.version << ' ' << model.file << ' ' << hex(model.hash) << ' '
           << model.created_ms << '\n';
   }
   const auto wrapped = store.wrapped_keys();
   if (!wrapped.ok()) return wrapped.status().to_string();
   for (const WrappedKey& key : *wrapped)
     out << "wrapped " << key.task << ' ' << key.round << ' ' << static_cast<int>(key.purpose) << ' '
-        << ingest::hex(key.wrapped) << '\n';
+        << hex(key.wrapped) << '\n';
   return out.str();
 }
 

@@ -2,6 +2,7 @@
 // over restarts, power cuts, rounds that came to nothing and a change of the master secret.
 #include <gtest/gtest.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "tests/sim/private_fixture.h"
 
@@ -34,7 +35,7 @@ class Correlated : public testing::TestWithParam<const char*> {
   static std::string hash(SimNode& node, ModelVersion version) {
     const auto found = node.model_hash(version);
     EXPECT_TRUE(found.ok()) << found.status().to_string();
-    return found.ok() ? ingest::hex(*found) : std::string();
+    return found.ok() ? hex(*found) : std::string();
   }
   static void abandon(SimNode& node) {
     const auto aborted = node.task().abort_round();

@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "server/model_store.h"
 #include "tests/sim/private_fixture.h"
@@ -36,7 +37,7 @@ class Private : public testing::TestWithParam<Case> {
     EXPECT_EQ(charges(storage), 1u);
     const auto hash = (*node)->model_hash(1);
     EXPECT_TRUE(hash.ok()) << hash.status().to_string();
-    return hash.ok() ? ingest::hex(*hash) : std::string();
+    return hash.ok() ? hex(*hash) : std::string();
   }
 
   SimulatedStorage begun_{7};
@@ -71,7 +72,7 @@ TEST_P(Private, IsOneReleaseOverOrderThreadsLevelsAndRestarts) {
     EXPECT_EQ(fleet.receipts(), kDevices);
     const auto hash = (*node)->model_hash(1);
     ASSERT_TRUE(hash.ok()) << hash.status().to_string();
-    EXPECT_EQ(ingest::hex(*hash), expected);
+    EXPECT_EQ(hex(*hash), expected);
     EXPECT_EQ(charges(storage), 1u);
   }
 }
@@ -105,7 +106,7 @@ TEST_P(Private, SurvivesAPowerCutAtEveryStorageCall) {
     EXPECT_EQ(fleet.receipts(), kDevices);
     const auto hash = (*node)->model_hash(1);
     ASSERT_TRUE(hash.ok()) << hash.status().to_string();
-    EXPECT_EQ(ingest::hex(*hash), expected);
+    EXPECT_EQ(hex(*hash), expected);
     EXPECT_EQ(charges(storage), 1u);
     if (!crashed) break;
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "base/hex.h"
 #include "base/simulated_storage.h"
 #include "ingest/keys.h"
 #include "ingest/seal.h"
