@@ -16,7 +16,7 @@ RULES = [
     ("copy wait removed", r"\b__pipeline_wait_prior\([^;]*\);"),
     ("event wait removed", r"\bMUSTER_CUDA\(cudaStreamWaitEvent\([^;]*\);"),
     ("host wait removed", r"(?<=[\s{])wait\([^;]*\);"),
-    ("atomic made plain", r"\batomicAdd\([^;]*\);"),
+    ("atomic made plain", r"\batomicAdd(?=\()"),
     ("mask cut", r"\bk(?:AllLanes|WholeWarp)\b(?=[,)])|\b0xffffffffu?\b(?=[,)])"),
     ("bound widened", r"(?<=[\w\])]) < (?=[\w(])"),
     ("bound narrowed", r"(?<=[\w\])]) <= (?=[\w(])"),
@@ -67,13 +67,23 @@ def extent(text: str, at: int, step: int, stops: str) -> int:
             if rest in ("&&", "||") or any(rest == s for s in stops.split()):
                 return at
             if c in "&|^" and text[at - 1] == " " and text[at + 1] == " " or (
-                c == "=" and text[at - 1] == " " and text[at + 1] in " \n" and step < 0
+                c == "=" and text[at - 1] in " +-*/%|&^" and text[at + 1] in " \n" and step < 0
             ):
                 return at
             if step < 0 and text[max(0, at - 5) : at + 1] == "return":
                 return at
         at += step
     return at
+
+
+def closing(text: str, opening: int) -> int:
+    """Where the parenthesis that opens there is closed."""
+    depth = 0
+    for at in range(opening, len(text)):
+        depth += (text[at] == "(") - (text[at] == ")")
+        if depth == 0:
+            return at
+    raise ValueError(f"never closed: {text[opening:opening + 40]}")
 
 
 def span_of(text: str, what: str, begin: int, end: int) -> tuple[int, int]:
@@ -87,6 +97,8 @@ def span_of(text: str, what: str, begin: int, end: int) -> tuple[int, int]:
         while text[right - 1].isspace():
             right -= 1
         return left, right
+    if what == "atomic made plain":
+        return begin, closing(text, end) + 1
     if what == "condition dropped":
         right = extent(text, end, +1, "")
         while text[right - 1].isspace():
@@ -120,9 +132,8 @@ def changed(mutant: Mutant, whole: str, left: str, right: str, guard: str) -> tu
     if "removed" in what:
         return ";", f"{{ if (!{guard}) {whole} }}"
     if what == "atomic made plain":
-        target, added = re.fullmatch(r"atomicAdd\((.*),\s*([^,]+)\);", whole, re.DOTALL).groups()
-        plain = f"*({target}) += {added};"
-        return plain, f"{{ if ({guard}) {plain} else {whole} }}"
+        plain = whole.replace("atomicAdd", "muster_plain_add", 1)
+        return plain, f"({guard} ? {plain} : {whole})"
     if what == "mask cut":
         return f"({whole} >> 1)", f"({whole} >> ({guard} ? 1 : 0))"
     if what == "condition dropped":

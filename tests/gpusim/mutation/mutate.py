@@ -1,24 +1,32 @@
 #!/usr/bin/env python3
-"""Breaks real kernels one way at a time and asks the conformance suite whether it notices.
+"""Breaks real kernels one way at a time and asks the tests that run them whether they notice.
 
   tests/gpusim/mutation/mutate.py                     # run what the table does not know yet
+  tests/gpusim/mutation/mutate.py --again             # and those that survived
   tests/gpusim/mutation/mutate.py --check             # hold the table against today's sources; runs nothing
 
 Wants a built `cuda` preset. All mutants that can be decided at run time (mutants.py) are compiled into one plug-in, in
-build/mutants/, which the emulator tells by %envreg0 which of them to be; the others are built one by one. A mutant is
-killed where a test fails, where the emulator reports anything, or where the suite takes ten times as long. The verdicts
+build/mutants/, which the emulator tells by %envreg0 which of them to be; the others are built one by one. First every
+case of the conformance suite runs once without a mutant, and the emulator says of which files it ran device code: a
+mutant is put before those cases, for no other can tell it. Code of the host is put before everything, that of groups of
+GPUs on two. What orders threads, warps and streams is asked under all seeds, anything else under the first: fewer
+questions let more survive and kill nothing. A mutant is killed where a test fails or the emulator reports anything,
+`endless` where that takes more than ten times the processor time it should; a busy machine makes neither. The verdicts
 are kept in results.tsv after each, so that a run may be ended and begun again; a line of source that did not change
 keeps its verdict. survivors.tsv names the reason of each survivor.
 """
 import argparse
 import collections
 import concurrent.futures
+import dataclasses
+import json
 import os
 import pathlib
 import re
+import resource
+import signal
 import subprocess
 import sys
-import time
 
 import mutants
 
@@ -28,18 +36,15 @@ KERNELS = ROOT / "kernels" / "cuda"
 RESULTS, SURVIVORS = HERE / "results.tsv", HERE / "survivors.tsv"
 LEAST = 95  # percent that must be killed
 
-# What is asked first: the cases that run a file's code. Who passes them is asked everything.
-CASES = {
-    "accumulate.cu": "*Accumulate*:*LargeChunks*", "count.cu": "*Counts*", "distances.cu": "*Pair*:*Relate*",
-    "expand.cu": "*Expanded*:*Twice*", "gram.cu": "*Gram*:*LargeChunks*", "gram_codes.cu": "*Gram*",
-    "gram_gemm.cu": "*Gram*:*LargeChunks*", "gram_values.cu": "*Gram*", "grid_norm.cu": "*GridNorms*",
-    "hadamard.cuh": "*Restored*:*Expanded*", "histogram.cuh": "*Counts*:*KeptSum*", "inspect.cu": "*Inspect*",
-    "kept_sum.cu": "*KeptSum*", "kept_sum_codes.cu": "*KeptSum*", "kept_sum_digits.cu": "*KeptSum*",
-    "kept_sum_network.cu": "*EverySmall*:*KeptSum*", "noise.cu": "*Noise*", "restore.cu": "*Restored*",
-    "sketch.cu": "*Sketch*", "window_sum.cu": "*Window*", "select.cuh": "*KeptSumEquals*:*Window*",
-    "units.cuh": "*Counts*:*KeptSum*", "words.cuh": "*Gram*", "values.cuh": "*Sketch*:*KeptSumEquals*:*Gram*",
-    "decode.cuh": "*Accumulate*:*Votes*:*GridNorms*",
-}  # fmt: skip
+KILLED = ("killed", "endless")
+# What orders threads, warps, blocks and streams, and then bounds, is tried first.
+ORDER = ("barrier", "fence", "wait", "atomic", "mask")
+FIRST = (*ORDER, "bound")
+SUITE = "cuda_conformance_test"
+PROGRAMS = (SUITE, "cuda_round_test", "cuda_policy_test")
+GROUP = ("group.cc", "group_memory.cc", "nccl.cc", "spread.cc")  # code of several GPUs
+LEAST_SECONDS = 20  # of processor time, however little a test needs
+PATIENCE = 3600  # seconds until a test that neither ends nor computes is given up, without a verdict
 # Of a header that must be built anew: the kernels that show it.
 USERS = {"values.cuh": ["sketch.cu", "gram_values.cu"], "words.cuh": ["gram_codes.cu", "gram_gemm.cu"],
          "decode.cuh": ["accumulate.cu", "grid_norm.cu"]}  # fmt: skip
@@ -49,6 +54,14 @@ __attribute__((unused)) static inline int muster_mutant_of_host() {
   static const int number = getenv("GPUSIM_ENVREG0") ? atoi(getenv("GPUSIM_ENVREG0")) : 0;
   return number;
 }
+#ifdef __CUDACC__
+template <class T, class V>
+__device__ __forceinline__ T muster_plain_add(T* target, V added) {
+  const T before = *target;
+  *target = before + added;
+  return before;
+}
+#endif
 #ifdef __CUDA_ARCH__
 __device__ __forceinline__ int muster_mutant() { int i; asm("mov.u32 %0, %%envreg0;" : "=r"(i)); return i; }
 #define MUTANT(i) (muster_mutant() == (i))
@@ -94,6 +107,15 @@ def write_results(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) ->
                        + "\n".join(lines) + "\n")  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A program of build/cuda/gpusim, and which of its cases."""
+
+    program: str = SUITE
+    cases: str = "*"
+    devices: int = 1
+
+
 class Workshop:
     """The plug-in with the mutants in it, and one for each that the compiler must know."""
 
@@ -134,9 +156,11 @@ class Workshop:
         done = self.run(line)
         if done.returncode:
             sys.exit(done.stdout + done.stderr)
-        program = folder / "cuda_conformance_test"
-        program.unlink(missing_ok=True)
-        program.hardlink_to(self.build / "gpusim/cuda_conformance_test")
+        # They load the plug-in that lies beside them.
+        for name in PROGRAMS:
+            program = folder / name
+            program.unlink(missing_ok=True)
+            program.hardlink_to(self.build / "gpusim" / name)
 
     def build_all(self, jobs: int) -> None:
         """The plug-in with every live mutant. What does not compile is not live after all."""
@@ -180,33 +204,85 @@ class Workshop:
         self.link_to(folder, objects)
         return folder
 
-    def passes(self, folder: pathlib.Path, number: int, seed: int, cases: str, limit: float) -> bool:
+    def answer(self, folder: pathlib.Path, number: int, question: Question, seed: int, seconds: float,
+               traffic: str = "") -> str:
+        """`passed`, `killed` or `endless` within so much processor time; `unknown` where nothing happened at all."""
         environment = dict(os.environ, LD_LIBRARY_PATH=str(self.build / "gpusim"), GPUSIM_SEED=str(seed),
-                           GPUSIM_ENVREG0=str(number), GPUSIM_DEADLOCK_MS="2000")  # fmt: skip
-        try:
-            return subprocess.run([folder / "cuda_conformance_test", f"--gtest_filter={cases}", "--gtest_fail_fast"],
-                                  env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  timeout=limit).returncode == 0  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return False
+                           GPUSIM_DEVICES=str(question.devices), GPUSIM_ENVREG0=str(number), GPUSIM_TRAFFIC=traffic)
 
-    def verdict(self, key: str, seeds: list[int], limit: float) -> str:
+        def limit():
+            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
+
+        command = [folder / question.program, f"--gtest_filter={question.cases}", "--gtest_fail_fast"]
+        try:
+            status = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                    cwd=self.folder, preexec_fn=limit, timeout=PATIENCE).returncode
+        except subprocess.TimeoutExpired:
+            return "unknown"
+        if status in (-signal.SIGXCPU, -signal.SIGKILL):
+            return "endless"
+        return "passed" if status == 0 else "killed"
+
+    def learn(self, seed: int) -> None:
+        """Which cases of the suite run device code of which file."""
+        environment = dict(os.environ, LD_LIBRARY_PATH=str(self.build / "gpusim"))
+        listed = subprocess.run([self.folder / "run" / SUITE, "--gtest_list_tests"], check=True, capture_output=True,
+                                env=environment, text=True).stdout  # fmt: skip
+        traffic = self.folder / "traffic.json"
+        self.cost, self.files_of = {}, {}
+        for name in re.findall(r"^  (\S+)", listed, re.MULTILINE):
+            case = Question(cases=f"*.{name}")
+            self.check(case, seed, str(traffic))
+            self.files_of[case] = {pathlib.Path(line["file"]).name
+                                   for kernel in json.loads(traffic.read_text())["kernels"]
+                                   for line in kernel["lines"]}  # fmt: skip
+
+    def check(self, question: Question, seed: int, traffic: str = "") -> None:
+        """Without a mutant, once: it passes, and costs so much."""
+        if (question, seed) in self.cost:
+            return
+
+        def spent():
+            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return usage.ru_utime + usage.ru_stime
+
+        begin = spent()
+        if self.answer(self.folder / "run", 0, question, seed, PATIENCE, traffic) != "passed":
+            raise RuntimeError(f"fails without any mutant: {question}, seed {seed}")
+        self.cost[question, seed] = spent() - begin
+
+    def questions(self, file: str, seed: int) -> list[Question]:
+        """What cost least when it was learned comes first."""
+        cases = sorted(self.files_of, key=lambda case: self.cost[case, seed])
+        if file in GROUP:
+            return [dataclasses.replace(case, devices=2) for case in cases] + [Question("cuda_round_test", devices=2)]
+        own = [case for case in cases if file in self.files_of[case]]
+        return own or [*cases, Question("cuda_round_test"), Question("cuda_policy_test")]
+
+    def verdict(self, key: str, seeds: list[int]) -> str:
         folder, number = self.folder / "run", self.numbers[key]
         if key in self.late:
             if (folder := self.build_one(key)) is None:
                 return "no code"
             number = 0
-        first = CASES.get(self.known[key].file)
-        for cases in [first, "*"] if first else ["*"]:
-            for seed in seeds:
-                if not self.passes(folder, number, seed, cases, limit):
-                    return "killed"
+        mutant = self.known[key]
+        orders = any(word in mutant.what for word in ORDER)
+        for seed in seeds if orders else seeds[:1]:
+            for question in self.questions(mutant.file, seeds[0]):
+                self.check(question, seed)
+                limit = max(LEAST_SECONDS, 10 * self.cost[question, seed])
+                if (answer := self.answer(folder, number, question, seed, limit)) != "passed":
+                    return answer
         return "SURVIVED"
+
+
+def urgency(mutant: mutants.Mutant) -> int:
+    return next((i for i, word in enumerate(FIRST) if word in mutant.what), len(FIRST))
 
 
 def share(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> float:
     counted = [key for key in known if verdicts.get(key) != "no code"]
-    return 100 * sum(verdicts.get(key) == "killed" for key in counted) / max(len(counted), 1)
+    return 100 * sum(verdicts.get(key) in KILLED for key in counted) / max(len(counted), 1)
 
 
 def summary(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> int:
@@ -215,10 +291,10 @@ def summary(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> int:
     silent = [key for key in known if verdicts.get(key) == "SURVIVED" and key not in reasons]
     for key in silent:
         print(f"survives without a reason in {SURVIVORS.name}: {key}")
-    killed = sum(verdicts.get(key) == "killed" for key in known)
-    survived = sum(verdicts.get(key) == "SURVIVED" for key in known)
-    print(f"{len(known)} mutants: {killed} killed, {survived} survived, {len(unknown)} not tried, the rest does not"
-          f" compile: {share(verdicts, known):.1f} % killed, {LEAST} asked")  # fmt: skip
+    count = collections.Counter(verdicts.get(key) for key in known)
+    print(f"{len(known)} mutants: {count['killed']} killed, {count['endless']} never ended, {count['SURVIVED']} survived,"
+          f" {count['no code']} do not compile, {len(unknown)} not tried: {share(verdicts, known):.1f} % killed of those"
+          f" that compile or were not tried, {LEAST} asked")  # fmt: skip
     return 0 if share(verdicts, known) >= LEAST and not silent else 1
 
 
@@ -245,21 +321,19 @@ def main() -> int:
     seeds = [int(s) for s in options.seeds.split(",")]
     workshop = Workshop(options.build.resolve(), texts, known)
     workshop.build_all(options.jobs)
-    begin = time.monotonic()
-    if not all(workshop.passes(workshop.folder / "run", 0, seed, "*", 3600) for seed in seeds):
-        print("the suite fails without any mutant", file=sys.stderr)
-        return 2
-    limit = max(60.0, 10 * (time.monotonic() - begin) / len(seeds))
+    workshop.learn(seeds[0])
     todo = [key for key in known if re.search(options.only, key)
             and (key not in verdicts or options.again and verdicts[key] == "SURVIVED")]  # fmt: skip
-    todo.sort(key=lambda key: key in workshop.late)  # what needs a build last
+    todo.sort(key=lambda key: (key in workshop.late, urgency(known[key])))  # what needs a build last
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        asked = {pool.submit(workshop.verdict, key, seeds, limit): key for key in todo}
+        asked = {pool.submit(workshop.verdict, key, seeds): key for key in todo}
         for done, future in enumerate(concurrent.futures.as_completed(asked), 1):
             key = asked[future]
-            verdicts[key] = future.result()
-            write_results(verdicts, known)
-            print(f"[{done}/{len(todo)}] {verdicts[key]:8} {known[key].line}: {key}", flush=True)
+            answer = future.result()
+            print(f"[{done}/{len(todo)}] {answer:8} {known[key].line}: {key}", flush=True)
+            if answer != "unknown":
+                verdicts[key] = answer
+                write_results(verdicts, known)
     return summary(verdicts, known)
 
 
