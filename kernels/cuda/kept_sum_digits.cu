@@ -78,7 +78,6 @@ __device__ __forceinline__ void kept_columns(SelectShared<typename Of::Key>& sha
     shared.ranks[0][column] = job.low > 0 ? job.low : last;
     shared.ranks[1][column] = last;
   }
-  __syncthreads();
   if (searches > 0) find_keys(shared, searches, 8 * sizeof(Key), codes.n, load);
   const Key lowest = job.low > 0 ? shared.keys[0][column] : Key{0};
   const Key highest = job.high > 0 ? shared.keys[searches - 1][column] : static_cast<Key>(~Key{0});

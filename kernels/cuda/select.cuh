@@ -64,7 +64,8 @@ __device__ __forceinline__ void settle_digit(SelectShared<Key>& shared, int sear
 
 /// Finds shared.keys[i][column], the key of rank shared.ranks[i][column] (destroyed), for searches
 /// i < searches. `load(row)` gives the key of this thread's column, below 2^bits. All threads of
-/// the block call it, after a barrier since ranks were written; it ends with one.
+/// the block call it, and nobody still reads counters or keys of before; it has barriers of its own
+/// until it reads the ranks, and ends with one.
 template <class Key, class Load>
 __device__ __forceinline__ void find_keys(SelectShared<Key>& shared, int searches, int bits,
                                           size_t n, const Load& load) {

@@ -65,7 +65,8 @@ __device__ __forceinline__ void mix_rows(WindowShared& shared, const MixView& st
         [&](int64_t value) { all += static_cast<uint64_t>(value); });
     all = sum_of_warps(shared, all);
   }
-  __syncthreads();  // rows of other warps
+  // Rows of other warps are there, and nobody reads any more what this stage writes over.
+  __syncthreads();
   for (size_t row = threadIdx.x / 32; row < stage.n; row += kSelectWarps) {
     const uint32_t begin = stage.bounds[row], end = stage.bounds[row + 1];
     uint64_t listed = 0;
@@ -106,7 +107,6 @@ __device__ __forceinline__ int64_t trimmed_sum(WindowShared& shared, uint32_t lo
       shared.ranks[0][column] = low > 0 ? low : last;
       shared.ranks[1][column] = last;
     }
-    __syncthreads();
     find_keys(shared, searches, magnitude + 1, n,
               [&](size_t row) { return static_cast<uint64_t>(load(row)) + offset; });
     if (low > 0) lowest = static_cast<int64_t>(shared.keys[0][column] - offset);
@@ -131,7 +131,6 @@ __device__ __forceinline__ int64_t nearest_sum(WindowShared& shared, uint32_t ke
   const int column = threadIdx.x % 32;
   const auto distance = [&](int64_t value) { return cell::scaled_distance(value, centre, count); };
   if (threadIdx.x < 32) shared.ranks[0][column] = keep - 1;
-  __syncthreads();
   // No two values are further apart than 2^(magnitude + 1).
   const int bits = magnitude + 1 + 64 - __clzll(count);
   find_keys(shared, 1, bits < 64 ? bits : 64, n,
@@ -149,7 +148,6 @@ __device__ __forceinline__ int64_t nearest_sum(WindowShared& shared, uint32_t ke
   near = sum_of_warps(shared, near);
   tie_sum = sum_of_warps(shared, tie_sum);
   ties = sum_of_warps(shared, ties);
-  __syncthreads();
   const auto places = int64_t{keep} - static_cast<int64_t>(near);
   const auto tied = static_cast<int64_t>(tie_sum);
   return static_cast<int64_t>(near_sum) +
@@ -184,7 +182,6 @@ __global__ __launch_bounds__(kSelectThreads, 1) void window_sum_of_columns(Codes
       int64_t* mixed = spare;
       spare = rows;
       rows = mixed;
-      __syncthreads();  // all have read what the next stage writes over
     }
     // From here on each warp reads the rows it wrote.
     const auto load = [&](size_t row) { return rows[row * kColumns]; };
