@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "robust_agg/plan.h"
+#include "robust_agg/row_set.h"
 #include "robust_agg/sketch.h"
 
 namespace muster::robust {
@@ -28,9 +29,8 @@ struct Outcome {
   std::uint32_t n = 0;  ///< valid updates the rule ran on
   std::uint32_t f = 0;
   std::uint32_t invalid = 0;  ///< left out, or taken as zero, by the input contract
-  std::vector<std::uint32_t>
-      selected;        ///< rules that choose rows: those used, by cohort position, ascending
-  std::string chosen;  ///< what the planner and rule did, for the round's record
+  RowSet selected;            ///< rules that choose rows: those used, by cohort position
+  std::string chosen;         ///< what the planner and rule did, for the round's record
   NormCounts norms;
 };
 

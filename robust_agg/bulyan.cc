@@ -93,7 +93,7 @@ Status elect_and_trim(const Execution& run, Outcome& outcome) {
                            kernels::Stream::kCompute);
   }
   outcome.divisor = kept;
-  for (const std::uint32_t row : rows) outcome.selected.push_back(run.rows.positions()[row]);
+  for (const std::uint32_t row : rows) outcome.selected.add(run.rows.positions()[row]);
   outcome.chosen = to_string(run.plan.request.rule) + " of " + std::to_string(n) +
                    " updates, f=" + std::to_string(run.f) + ", " + std::to_string(theta) +
                    " elected, " + std::to_string(kept) + " values kept a coordinate, " +

@@ -88,7 +88,7 @@ Result<Selection> select_exact(const Execution& run, const KrumParameters& param
 Status average_rows(const Execution& run, std::span<const std::uint32_t> rows, Outcome& outcome) {
   MUSTER_TRY(add_rows(run, rows));
   outcome.divisor = static_cast<double>(rows.size());
-  for (const std::uint32_t row : rows) outcome.selected.push_back(run.rows.positions()[row]);
+  for (const std::uint32_t row : rows) outcome.selected.add(run.rows.positions()[row]);
   return {};
 }
 

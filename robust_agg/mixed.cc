@@ -180,8 +180,7 @@ Status combine(const Execution& run, const Mixed& mixed, std::vector<double> coe
   }
   MUSTER_TRY(add_up(run, rows, factors));
   outcome.divisor = starts_at_previous(run) ? 1 : n;
-  std::sort(rows.begin(), rows.end());
-  for (const std::uint32_t row : rows) outcome.selected.push_back(run.rows.positions()[row]);
+  for (const std::uint32_t row : rows) outcome.selected.add(run.rows.positions()[row]);
   return {};
 }
 

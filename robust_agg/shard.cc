@@ -173,14 +173,11 @@ Result<Outcome> aggregate_shards(const Plan& plan, kernels::Backend& backend, Co
     outcome.n += result.n;
     outcome.invalid += result.invalid;
     outcome.norms.add(result.norms);
-    // All at once: a list that doubles would be twice as long for a while.
-    if (shard == 0) outcome.selected.reserve((result.selected.size() + 1) * shards.count);
-    for (const std::uint32_t position : result.selected)
-      outcome.selected.push_back(part.row(position));
+    for (const std::uint32_t position : result.selected.rows())
+      outcome.selected.add(part.row(position));
     if (shard == 0) first = result.chosen;
   }
   finish_jobs(backend);
-  std::sort(outcome.selected.begin(), outcome.selected.end());
   outcome.f = shards.f;
   outcome.divisor = shards.count;
   outcome.chosen = "mean of " + std::to_string(shards.count) + " shards of " +

@@ -16,7 +16,7 @@ Status average(const Execution& run, std::span<const std::uint32_t> rows, const 
                Outcome& outcome) {
   MUSTER_TRY(add_rows(run, rows));
   outcome.divisor = static_cast<double>(rows.size());
-  for (const std::uint32_t row : rows) outcome.selected.push_back(run.rows.positions()[row]);
+  for (const std::uint32_t row : rows) outcome.selected.add(run.rows.positions()[row]);
   outcome.chosen = to_string(run.plan.request.rule) + " of " + std::to_string(run.rows.n()) +
                    " updates, f=" + std::to_string(run.f) + ", the " + std::to_string(rows.size()) +
                    " " + what + " averaged";

@@ -230,7 +230,7 @@ class Close {
       const auto outcome =
           robust::aggregate(plan, *cohort_.backend, rows, sum_.as<std::int64_t>(), nullptr, known)
               .value();
-      winner = std::to_string(outcome.selected.at(0));
+      winner = std::to_string(outcome.selected.rows().at(0));
       if (std::getenv("MUSTER_BENCH_EXPLAIN") != nullptr)
         std::printf("%s\n", outcome.chosen.c_str());
     });

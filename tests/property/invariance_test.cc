@@ -124,10 +124,10 @@ TEST(Invariance, OrderOfRows) {
     EXPECT_EQ(answer.sum, expected.sum);
     EXPECT_EQ(answer.outcome.divisor, expected.outcome.divisor);
     std::vector<std::uint32_t> selected;
-    for (const std::uint32_t row : answer.outcome.selected)
+    for (const std::uint32_t row : answer.outcome.selected.rows())
       selected.push_back(static_cast<std::uint32_t>(order[row]));
     std::sort(selected.begin(), selected.end());
-    EXPECT_EQ(selected, expected.outcome.selected);
+    EXPECT_EQ(selected, expected.outcome.selected.rows());
   });
 }
 

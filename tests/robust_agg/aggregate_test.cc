@@ -52,7 +52,8 @@ TEST(Aggregate, LeavesOutInvalidRowsUnderEveryRule) {
         EXPECT_EQ(answer.outcome.n, 6u);
         EXPECT_EQ(answer.outcome.invalid, 1u);
         EXPECT_THAT(answer.outcome.chosen, HasSubstr("1 invalid updates left out"));
-        for (const std::uint32_t row_used : answer.outcome.selected) EXPECT_NE(row_used, place);
+        for (const std::uint32_t row_used : answer.outcome.selected.rows())
+          EXPECT_NE(row_used, place);
       }
   }
 }

@@ -58,7 +58,8 @@ TEST(Defect2, DistancesSurviveALargeCommonPart) {
     for (Vector& row : rows)
       for (std::size_t k = 0; k < 400; ++k)
         row[k] = static_cast<float>(8 * common[k] + 1e-3 * row[k]);
-    const auto selected = run_on(cpu_backend(), {.rule = Krum{faulty(2)}}, rows).outcome.selected;
+    const auto selected =
+        run_on(cpu_backend(), {.rule = Krum{faulty(2)}}, rows).outcome.selected.rows();
     EXPECT_EQ(selected[0], krum_order(rows, 7)[0]);
 
     std::vector<float> gram(11 * 11);
@@ -101,7 +102,7 @@ TEST(Defect4, DistancesAreSquaredOnce) {
   for (int trial = 0; trial < 50; ++trial) {
     const Rows rows = gaussian(11, 2, random);
     const Rule rule = Bulyan{faulty(2)};
-    const auto ours = run_on(cpu_backend(), {.rule = rule}, rows).outcome.selected;
+    const auto ours = run_on(cpu_backend(), {.rule = rule}, rows).outcome.selected.rows();
     EXPECT_EQ(ours, ascending(bulyan_order(rows, 2)));
     // The winner by fourth powers.
     Vector scores;
@@ -144,7 +145,8 @@ TEST(Defect9, BulyanElectsAnewAfterEveryWinner) {
   int one_shot_differs = 0;
   for (int trial = 0; trial < 30; ++trial) {
     const Rows rows = gaussian(15, 3, random);
-    const auto ours = run_on(cpu_backend(), {.rule = Bulyan{faulty(3)}}, rows).outcome.selected;
+    const auto ours =
+        run_on(cpu_backend(), {.rule = Bulyan{faulty(3)}}, rows).outcome.selected.rows();
     EXPECT_EQ(ours, ascending(bulyan_order(rows, 3)));
     auto one_shot = krum_order(rows, 15 - 3 - 2);
     one_shot.resize(9);
@@ -170,7 +172,7 @@ TEST(Defect10, BulyanIsNotAnAverageOfAverages) {
   for (Vector& row : rows)
     for (double& x : row) x *= 1e-6;
   rows[4] = Vector(4, 60);
-  EXPECT_EQ(run({.rule = Bulyan{faulty(2)}}, rows).outcome.selected,
+  EXPECT_EQ(run({.rule = Bulyan{faulty(2)}}, rows).outcome.selected.rows(),
             ascending(bulyan_order(rows, 2)));
 }
 
@@ -193,11 +195,11 @@ TEST(PeerDefect4, NormsOfPartsAreNotAddedUp) {
   std::mt19937_64 random(44);
   const Rows rows = gaussian(9, 60, random);
   for (const Rule& rule : {Rule(Krum{faulty(2)}), Rule(Bulyan{faulty(1)}), Rule(Mda{faulty(2)})}) {
-    const auto whole = run_on(cpu_backend(), {.rule = rule}, rows).outcome.selected;
+    const auto whole = run_on(cpu_backend(), {.rule = rule}, rows).outcome.selected.rows();
     for (const std::uint32_t chunk : {7u, 16u, 59u})
-      EXPECT_EQ(
-          run_on(cpu_backend(), {.rule = rule, .chunk_coordinates = chunk}, rows).outcome.selected,
-          whole);
+      EXPECT_EQ(run_on(cpu_backend(), {.rule = rule, .chunk_coordinates = chunk}, rows)
+                    .outcome.selected.rows(),
+                whole);
   }
 }
 

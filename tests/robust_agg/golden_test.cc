@@ -78,7 +78,7 @@ TEST(Golden, SetAHoldsForEveryRuleCodecAndBackend) {
                                  .pre_steps = example.pre_steps},
                                 kSetA);
       expect_values(answer, example.expected);
-      EXPECT_EQ(answer.outcome.selected, example.selected);
+      EXPECT_EQ(answer.outcome.selected.rows(), example.selected);
       EXPECT_EQ(answer.outcome.n, 7u);
       EXPECT_EQ(answer.outcome.invalid, 0u);
     }
@@ -134,10 +134,10 @@ TEST(Golden, EveryOrderOfSetAGivesTheSameBits) {
         const Answer answer = run_on(cpu_backend(), conditions, rows);
         ASSERT_EQ(answer.sum, expected.sum) << ::testing::PrintToString(order);
         std::vector<std::uint32_t> selected;
-        for (const std::uint32_t position : answer.outcome.selected)
+        for (const std::uint32_t position : answer.outcome.selected.rows())
           selected.push_back(static_cast<std::uint32_t>(order[position]));
         std::sort(selected.begin(), selected.end());
-        ASSERT_EQ(selected, expected.outcome.selected) << ::testing::PrintToString(order);
+        ASSERT_EQ(selected, expected.outcome.selected.rows()) << ::testing::PrintToString(order);
         ++permutations;
       } while (std::next_permutation(order.begin(), order.end()));
       EXPECT_EQ(permutations, 5040);
@@ -147,7 +147,7 @@ TEST(Golden, EveryOrderOfSetAGivesTheSameBits) {
 TEST(Golden, TiesGoToTheLowerRank) {
   // Rows 1 and 4 tie; now row 4 has the lower rank.
   const Answer answer = run({.rule = Krum{faulty(1)}, .ranks = {9, 8, 7, 1, 6, 5, 0}}, kSetA);
-  EXPECT_EQ(answer.outcome.selected, std::vector<std::uint32_t>{3});
+  EXPECT_EQ(answer.outcome.selected.rows(), std::vector<std::uint32_t>{3});
 }
 
 TEST(Golden, MicroVectorsOfByzFl) {

@@ -45,7 +45,7 @@ void expect_definition(const Rows& rows, const std::string& what,
     const Conditions conditions{.rule = MultiKrum{faulty(kFaulty), m},
                                 .chunk_coordinates = chunk_coordinates};
     const Answer answer = run(conditions, rows);
-    EXPECT_EQ(answer.outcome.selected, best_rows(scores, m)) << m;
+    EXPECT_EQ(answer.outcome.selected.rows(), best_rows(scores, m)) << m;
     ReferenceBackend off;  // each entry off by as much as it may be
     off.set_estimating();
     expect_equal(answer, run_on(off, conditions, rows), "estimates that err as they may");
@@ -117,7 +117,7 @@ TEST(KrumEstimate, TakesRowsByRankWhereScoresTie) {
     std::vector<std::uint32_t> expected;
     for (std::uint32_t i = 0; i < kRows; ++i)
       if (ranks[i] < 3) expected.push_back(i);
-    EXPECT_EQ(answer.outcome.selected, expected);
+    EXPECT_EQ(answer.outcome.selected.rows(), expected);
   }
 }
 
@@ -139,7 +139,7 @@ TEST(KrumEstimate, SettlesWhatLiesApartWithoutAnotherLook) {
     EXPECT_EQ(backend.pairs_measured(), 0u);
     EXPECT_THAT(answer.outcome.chosen, HasSubstr("estimated in f32, 0 of "));
     const Rows sent = format.codec == Codec::kF32 ? rows : as_bf16(rows);
-    EXPECT_EQ(answer.outcome.selected, best_rows(krum_scores(sent, kNeighbours), 1));
+    EXPECT_EQ(answer.outcome.selected.rows(), best_rows(krum_scores(sent, kNeighbours), 1));
   }
 }
 

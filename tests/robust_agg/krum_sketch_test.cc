@@ -79,7 +79,7 @@ TEST(SketchedKrum, DecidesSmallCohortsExactly) {
       MultiKrum rule{faulty(f), m};
       rule.scores = Scores::kSketched;
       const Answer answer = run({.rule = rule, .chunk_coordinates = 640}, rows);
-      EXPECT_EQ(answer.outcome.selected, best_rows(scores, m)) << "trial " << trial;
+      EXPECT_EQ(answer.outcome.selected.rows(), best_rows(scores, m)) << "trial " << trial;
       EXPECT_THAT(answer.outcome.chosen, HasSubstr(", certified"));
     }
   }
@@ -312,7 +312,7 @@ TEST(Krum, CentresCohortsThatAreMuchAlike) {
   const auto scores = krum_scores(rows, kRows - 12);
   for (const std::uint32_t m : {1u, 30u}) {
     const Answer answer = run({.rule = MultiKrum{faulty(10), m}, .chunk_coordinates = 200}, rows);
-    EXPECT_EQ(answer.outcome.selected, best_rows(scores, m)) << m;
+    EXPECT_EQ(answer.outcome.selected.rows(), best_rows(scores, m)) << m;
   }
   ReferenceBackend backend;
   const Answer answer =

@@ -35,7 +35,7 @@ TEST(Krum, PicksAnInputRow) {
   const Rows rows = gaussian(9, 20, 1, random);
   const Answer answer = run({.rule = Krum{faulty(2)}, .chunk_coordinates = 7}, rows);
   ASSERT_EQ(answer.outcome.selected.size(), 1u);
-  const Vector& picked = rows[answer.outcome.selected[0]];
+  const Vector& picked = rows[answer.outcome.selected.rows()[0]];
   for (std::size_t k = 0; k < picked.size(); ++k)
     EXPECT_NEAR(answer.values[k], static_cast<float>(picked[k]), answer.resolution);
 }
@@ -53,9 +53,10 @@ TEST(Krum, SelectsAsTheDefinitionInLongDoubleDoes) {
       const auto scores = krum_scores(rows, q);
       for (const std::uint32_t m : {1u, 2u, f + 1}) {
         const Answer answer = run({.rule = MultiKrum{faulty(f), m, neighbours}}, rows);
-        EXPECT_EQ(answer.outcome.selected, best_rows(scores, m)) << "trial " << trial << " m " << m;
+        EXPECT_EQ(answer.outcome.selected.rows(), best_rows(scores, m))
+            << "trial " << trial << " m " << m;
       }
-      EXPECT_EQ(run({.rule = Krum{faulty(f), neighbours}}, rows).outcome.selected,
+      EXPECT_EQ(run({.rule = Krum{faulty(f), neighbours}}, rows).outcome.selected.rows(),
                 best_rows(scores, 1));
     }
   }
@@ -68,7 +69,8 @@ TEST(Krum, SquaresDistancesOnce) {
   int fourth_differs = 0, plain_differs = 0;
   for (int trial = 0; trial < 50; ++trial) {
     const Rows rows = gaussian(8, 2, 1, random);
-    const auto ours = run_on(cpu_backend(), {.rule = Krum{faulty(2)}}, rows).outcome.selected;
+    const auto ours =
+        run_on(cpu_backend(), {.rule = Krum{faulty(2)}}, rows).outcome.selected.rows();
     EXPECT_EQ(ours, best_rows(krum_scores(rows, 4, 2), 1));
     fourth_differs += ours != best_rows(krum_scores(rows, 4, 4), 1);
     plain_differs += ours != best_rows(krum_scores(rows, 4, 1), 1);
@@ -83,9 +85,9 @@ TEST(Krum, TellsNearlyEqualUpdatesApart) {
     const Rows rows = cluster(12, 20'000, ratio, random);
     const auto scores = krum_scores(rows, 8);
     for (const std::uint32_t m : {1u, 4u, 8u})
-      EXPECT_EQ(
-          run({.rule = MultiKrum{faulty(2), m}, .chunk_coordinates = 8192}, rows).outcome.selected,
-          best_rows(scores, m))
+      EXPECT_EQ(run({.rule = MultiKrum{faulty(2), m}, .chunk_coordinates = 8192}, rows)
+                    .outcome.selected.rows(),
+                best_rows(scores, m))
           << "ratio " << ratio << " m " << m;
   }
 }
@@ -96,7 +98,7 @@ TEST(Krum, LargeAttackersDoNotCostPrecision) {
   rows[3] = Vector(5000, 60);
   rows[7] = Vector(5000, -60);
   const Answer answer = run({.rule = MultiKrum{faulty(2), 5}}, rows);
-  EXPECT_EQ(answer.outcome.selected, best_rows(krum_scores(rows, 8), 5));
+  EXPECT_EQ(answer.outcome.selected.rows(), best_rows(krum_scores(rows, 8), 5));
 }
 
 TEST(Krum, MeasuresAgainOnlyWhatIsClose) {
@@ -124,8 +126,8 @@ TEST(Krum, SelectionDoesNotDependOnHowTheGramWasRounded) {
     const Conditions conditions{.rule = MultiKrum{faulty(2), 4}};
     ReferenceBackend exact, noisy;
     noisy.set_gram_noise(1e-13);
-    const auto selected = run_on(exact, conditions, rows).outcome.selected;
-    EXPECT_EQ(run_on(noisy, conditions, rows).outcome.selected, selected);
+    const auto selected = run_on(exact, conditions, rows).outcome.selected.rows();
+    EXPECT_EQ(run_on(noisy, conditions, rows).outcome.selected.rows(), selected);
     EXPECT_EQ(best_rows(krum_scores(rows, 7), 4), selected);
 
     // What a selection from the noisy matrix alone would have been.
@@ -148,7 +150,7 @@ TEST(Krum, EqualRowsAreDecidedByRankAlone) {
     const Answer answer = run(
         {.rule = MultiKrum{faulty(1), 2}, .format = {codec, 0}, .ranks = {70, 20, 90, 10, 50, 60}},
         Rows(6, Vector{1, -2, 3}));
-    EXPECT_THAT(answer.outcome.selected, ElementsAre(1, 3));
+    EXPECT_THAT(answer.outcome.selected.rows(), ElementsAre(1, 3));
     EXPECT_THAT(answer.values, ElementsAre(1, -2, 3));
   }
 }

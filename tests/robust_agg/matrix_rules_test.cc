@@ -72,7 +72,7 @@ TEST(Mda, FindsTheBestSubsetAmongAll) {
       for (Vector& row : rows)
         for (double& x : row) x = std::nearbyint(x);
     const Answer answer = run_on(cpu_backend(), {.rule = Mda{faulty(f)}}, rows);
-    EXPECT_EQ(answer.outcome.selected, mda_rows(rows, f)) << "trial " << trial;
+    EXPECT_EQ(answer.outcome.selected.rows(), mda_rows(rows, f)) << "trial " << trial;
   }
 }
 
@@ -92,7 +92,7 @@ TEST(Mda, ManyRowsAreNoSearchThroughSubsets) {
   for (std::size_t i = 10; i < 14; ++i) rows[i] = {30, 30, 30};
   const Answer answer = run_on(cpu_backend(), {.rule = Mda{faulty(4)}}, rows);
   EXPECT_EQ(answer.outcome.selected.size(), 96u);
-  for (const std::uint32_t row : answer.outcome.selected) EXPECT_TRUE(row < 10 || row >= 14);
+  for (const std::uint32_t row : answer.outcome.selected.rows()) EXPECT_TRUE(row < 10 || row >= 14);
 }
 
 TEST(Bulyan, ElectsOneAfterTheOther) {
@@ -105,7 +105,7 @@ TEST(Bulyan, ElectsOneAfterTheOther) {
     const Answer answer = run({.rule = Bulyan{faulty(f)}}, rows);
     auto elected = bulyan_order(rows, f);
     std::sort(elected.begin(), elected.end());
-    EXPECT_EQ(answer.outcome.selected, elected) << "trial " << trial;
+    EXPECT_EQ(answer.outcome.selected.rows(), elected) << "trial " << trial;
     expect_near(answer, after_rule(Bulyan{faulty(f)}, rows, f), 1e-11);
     EXPECT_EQ(answer.outcome.divisor, n - 4 * f);
   }
@@ -119,8 +119,8 @@ TEST(Bulyan, ElectionDoesNotDependOnHowTheGramWasRounded) {
     const Conditions conditions{.rule = Bulyan{faulty(2)}};
     ReferenceBackend exact, noisy;
     noisy.set_gram_noise(1e-13);
-    const auto selected = run_on(exact, conditions, rows).outcome.selected;
-    EXPECT_EQ(run_on(noisy, conditions, rows).outcome.selected, selected);
+    const auto selected = run_on(exact, conditions, rows).outcome.selected.rows();
+    EXPECT_EQ(run_on(noisy, conditions, rows).outcome.selected.rows(), selected);
     auto elected = bulyan_order(rows, 2);
     std::sort(elected.begin(), elected.end());
     EXPECT_EQ(selected, elected);
@@ -146,7 +146,7 @@ TEST(Bulyan, MeasuresNothingTwiceAndNothingThatIsClear) {
 TEST(Bulyan, EqualRowsAreDecidedByRankAlone) {
   const Answer answer = run({.rule = Bulyan{faulty(1)}, .ranks = {70, 20, 90, 10, 50, 60, 30}},
                             Rows(7, Vector{1, -2, 3}));
-  EXPECT_THAT(answer.outcome.selected, ElementsAre(1, 3, 4, 5, 6));
+  EXPECT_THAT(answer.outcome.selected.rows(), ElementsAre(1, 3, 4, 5, 6));
   EXPECT_THAT(answer.values, ElementsAre(1, -2, 3));
 }
 

@@ -267,7 +267,7 @@ TEST(PreSteps, UpdatesBehindDistanceRulesAreNamed) {
   const Answer answer = run({.rule = Krum{faulty(0)}, .pre_steps = {Bucketing{2}}},
                             {{0}, {2}, {1}, {1}, {9}, {9}, {1}});
   EXPECT_THAT(answer.values, ElementsAre(1));
-  EXPECT_THAT(answer.outcome.selected, ElementsAre(0, 1));
+  EXPECT_THAT(answer.outcome.selected.rows(), ElementsAre(0, 1));
 }
 
 }  // namespace

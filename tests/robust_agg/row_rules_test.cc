@@ -80,7 +80,7 @@ TEST(RowRules, SetAHoldsForEveryCodecAndBackend) {
                                  .chunk_coordinates = format.codec == Codec::kI8B ? 2u : 3u},
                                 kSetA);
       expect_near(answer, example.expected, example.tolerance);
-      EXPECT_EQ(answer.outcome.selected, example.selected);
+      EXPECT_EQ(answer.outcome.selected.rows(), example.selected);
       EXPECT_EQ(answer.outcome.n, 7u);
     }
 }
@@ -371,7 +371,7 @@ TEST(Monna, AlwaysKeepsTheTrustedUpdateItself) {
   // Three duplicates with lower ranks are as near as it is to itself.
   const Answer answer = run({.rule = Monna{faulty(2)}, .ranks = {0, 1, 2, 9, 3}, .trusted = 3},
                             {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {5, 5}});
-  EXPECT_EQ(answer.outcome.selected, (std::vector<std::uint32_t>{0, 1, 3}));
+  EXPECT_EQ(answer.outcome.selected.rows(), (std::vector<std::uint32_t>{0, 1, 3}));
 }
 
 TEST(Caf, OfNoFaultyRowsIsTheMean) {

@@ -223,12 +223,12 @@ TEST(Sharding, IsTheMeanOfTheRuleOnEachShard) {
       for (std::size_t k = 0; k < d; ++k)
         expected[k] += static_cast<std::int64_t>(
             std::nearbyint(static_cast<double>(one.sum[k]) / one.outcome.divisor));
-      for (const std::uint32_t row : one.outcome.selected)
+      for (const std::uint32_t row : one.outcome.selected.rows())
         selected.push_back(static_cast<std::uint32_t>(members[row]));
     }
     std::sort(selected.begin(), selected.end());
     EXPECT_EQ(answer.sum, expected);
-    EXPECT_EQ(answer.outcome.selected, selected);
+    EXPECT_EQ(answer.outcome.selected.rows(), selected);
   }
 }
 

@@ -217,7 +217,7 @@ TEST(SketchedCohort, IsOneReleaseHoweverItWasMade) {
     const Released released = release(conditions);
     EXPECT_NE(released.outcome.chosen.find("not certified"), std::string::npos)
         << released.outcome.chosen;
-    winners.push_back(released.outcome.selected);
+    winners.push_back(released.outcome.selected.rows());
   }
   std::sort(winners.begin(), winners.end());
   EXPECT_NE(winners.front(), winners.back());
