@@ -44,8 +44,8 @@ struct Event {
 /// n encoded rows of one chunk: what a cohort sent for the same d coordinates, still compressed.
 /// Rows need not be adjacent: slots of the slab, resident memory and subsets all fit. All
 /// operations but expand() take codecs whose coordinates decode one by one: not EDEN and TOPK
-/// (expand them), not RANDK (its k values are F32 or F16 codes); HSQ coordinates are the rotated
-/// ones, d of them with padding.
+/// (expand them, but see folds_topk()), not RANDK (its k values are F32 or F16 codes); HSQ
+/// coordinates are the rotated ones, d of them with padding.
 struct Codes {
   ChunkFormat format;
   std::size_t d = 0;                       ///< coordinates of the chunk
@@ -365,6 +365,10 @@ class Backend {
   /// Waits for the result.
   virtual void pair_distances(const PairDistanceJob& job, Stream stream) = 0;
   virtual void expand(const ExpandJob& job, Stream stream) = 0;
+  /// Whether inspect(), accumulate() and, around the origin, grid_norms() take TOPK rows of this
+  /// share as they were sent, to the bits of the expanded rows, and are faster so: in the time of
+  /// the values that are named.
+  virtual bool folds_topk(std::uint32_t /*share*/) const { return false; }
   virtual void restore(const RestoreJob& job, Stream stream) = 0;
   virtual void sketch(const SketchJob& job, Stream stream) = 0;
   virtual void step(const StepJob& job, Stream stream) = 0;

@@ -32,7 +32,7 @@ kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
   codes.d = rule_coordinates(sent.format, sent.d);
   if (sent.format.codec == Codec::kRandK) {
     codes.format = {sent.format.bits == 16 ? Codec::kF16 : Codec::kF32};
-  } else if (needs_expansion(sent.format.codec)) {
+  } else if (plan.decoded_pitch > 0) {
     MUSTER_CHECK(decoded != nullptr);
     backend.expand({sent, decoded, plan.decoded_pitch}, kernels::Stream::kCompute);
     addresses.clear();

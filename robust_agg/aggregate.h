@@ -129,8 +129,8 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
                           const SketchedCohort* sketched = nullptr);
 
 /// Codes as sent to codes the rules can take: the same, or the k coordinates of RANDK, the rotated
-/// ones of HSQ, or values decoded into `decoded` (EDEN, TOPK; rows plan.decoded_pitch apart), whose
-/// addresses go to `addresses`. Valid as long as both stay as they are.
+/// ones of HSQ, or where plan.decoded_pitch > 0 values decoded into `decoded`, rows so far apart,
+/// whose addresses go to `addresses`. Valid as long as both stay as they are.
 kernels::Codes as_rules_take(const Plan& plan, kernels::Backend& backend,
                              const kernels::Codes& sent, float* decoded,
                              std::vector<const std::byte*>& addresses);

@@ -147,7 +147,7 @@ bool looks_around_a_centre(const PlanRequest& request) {
 }
 
 /// How long chunks are for the rules, and what decoding them takes.
-void place_coordinates(Plan& plan) {
+void place_coordinates(Plan& plan, const kernels::Backend& backend) {
   const PlanRequest& request = plan.request;
   const ChunkFormat format = request.format;
   plan.rule_chunk = rule_coordinates(format, request.chunk_coordinates);
@@ -155,7 +155,9 @@ void place_coordinates(Plan& plan) {
   const std::size_t last = request.dimension - whole * request.chunk_coordinates;
   plan.rule_dimension = whole * plan.rule_chunk + rule_coordinates(format, last);
   plan.restores = in_round_space(format.codec);
-  if (!needs_expansion(format.codec)) return;
+  const bool folded_as_sent =
+      format.codec == Codec::kTopK && plan.streaming && backend.folds_topk(format.share);
+  if (!needs_expansion(format.codec) || folded_as_sent) return;
   constexpr std::size_t kLine = 64 / sizeof(float);
   plan.decoded_pitch = align_up(request.chunk_coordinates, kLine);
   const std::size_t rows = plan.streaming ? plan.chunk_count : plan.rows_at_once();
@@ -342,7 +344,7 @@ Result<Plan> make_plan(const PlanRequest& request, const kernels::Backend& backe
                    !request.sharding && !request.keeps_rows;
   choose_counting(plan);
   plan.streaming = plan.streaming || plan.counting;
-  place_coordinates(plan);
+  place_coordinates(plan, backend);
   plan.grid_bits = grid_bits(request.value_bound, request.max_updates, request.max_weight,
                              restore_headroom_bits(request.format));
   if (plan.grid_bits < kLeastGridBits)

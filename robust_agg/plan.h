@@ -66,7 +66,9 @@ struct Plan {
   /// backend folds them as they lie in their slots; else two halves, one filled while the other is
   /// folded.
   std::uint32_t staged_updates = 1;
-  std::size_t decoded_pitch = 0;  ///< EDEN, TOPK: f32 of a decoded chunk of one row; else 0
+  /// Rows that are decoded before the rule sees them: f32 of a chunk of one. EDEN, and TOPK where
+  /// updates are not folded as they were sent; else 0.
+  std::size_t decoded_pitch = 0;
   std::size_t decoded_bytes = 0;  ///< of one update (streaming), or one chunk of all updates
   /// Sketched scores: a SketchFold of max_updates is to be kept while updates arrive. False where
   /// the budget holds those of one shard only: aggregate() then makes them shard by shard.

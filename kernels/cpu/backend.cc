@@ -11,6 +11,7 @@
 #include "kernels/cpu/expand.h"
 #include "kernels/cpu/level.h"
 #include "kernels/cpu/memory.h"
+#include "kernels/cpu/topk.h"
 #include "kernels/cpu/workers.h"
 
 namespace muster::kernels {
@@ -40,6 +41,9 @@ constexpr std::size_t kCoordinateUnit = 64;
 constexpr std::size_t kPairGroup = 16;
 /// Rows that share one conversion of the reference of relate().
 constexpr std::size_t kRelatedRows = 16;
+/// Of TOPK rows that are worth folding as they were sent: with more values hardly a cache line of
+/// the sums is left alone, and then they had better come in order.
+constexpr std::uint32_t kFoldedShare = kWholeShare / 16;
 /// The histograms that are there today.
 constexpr std::size_t kCountBins = 256;
 /// A kept sum counts rows in this many.
@@ -98,6 +102,7 @@ class CpuBackend final : public Backend {
   void expand(const ExpandJob& job, Stream) override {
     kernels::expand({kernels_, workers_, scratch_}, job);
   }
+  bool folds_topk(std::uint32_t share) const override { return share <= kFoldedShare; }
   void restore(const RestoreJob& job, Stream) override {
     kernels::restore({kernels_, workers_, scratch_}, job);
   }
@@ -116,6 +121,8 @@ class CpuBackend final : public Backend {
 
  private:
   ChunkView view(const Codes& codes);
+  /// factors_ = factors * 2^grid_bits.
+  void scale_factors(std::span<const double> factors, int grid_bits);
   /// Shares of [0, d) whose ends are multiples of kCoordinateUnit; `cost` rows pass each
   /// coordinate.
   template <class Task>
@@ -165,9 +172,25 @@ void CpuBackend::split_coordinates(std::size_t d, std::size_t cost, const Task& 
                });
 }
 
-void CpuBackend::inspect(const InspectJob& job, Stream) {
+void CpuBackend::scale_factors(std::span<const double> factors, int grid_bits) {
+  factors_.clear();
+  for (const double factor : factors) {
+    factors_.push_back(std::ldexp(factor, grid_bits));
+    MUSTER_CHECK(std::isfinite(factors_.back()));
+  }
+}
+
+void CpuBackend::inspect(const InspectJob& job, Stream stream) {
   MUSTER_CHECK_OP(job.summaries.size(), ==, job.codes.n());
   MUSTER_CHECK(job.value_bound >= 0);
+  if (job.codes.format.codec == Codec::kTopK) {
+    for (std::size_t i = 0; i < job.codes.n(); ++i) {
+      const TopKRow row(job.codes.rows[i], job.codes.format, job.codes.d);
+      inspect({row.values(), job.value_bound, job.summaries.subspan(i, 1), false}, stream);
+      if (job.norms) job.summaries[i].squared_norm = row.squared_norm();
+    }
+    return;
+  }
   const ChunkView codes = view(job.codes);
   const std::size_t blocks = canonical::block_count(codes.d);
   summaries_.resize(codes.n * blocks);
@@ -192,12 +215,18 @@ void CpuBackend::inspect(const InspectJob& job, Stream) {
 void CpuBackend::accumulate(const AccumulateJob& job, Stream) {
   MUSTER_CHECK_OP(job.factors.size(), ==, job.codes.n());
   MUSTER_CHECK_OP(job.weights.size(), ==, job.codes.n());
-  const ChunkView codes = view(job.codes);
-  factors_.resize(codes.n);
-  for (std::size_t row = 0; row < codes.n; ++row) {
-    factors_[row] = std::ldexp(job.factors[row], job.grid_bits);
-    MUSTER_CHECK(std::isfinite(factors_[row]));
+  scale_factors(job.factors, job.grid_bits);
+  if (job.codes.format.codec == Codec::kTopK) {
+    const Codes& sent = job.codes;
+    // Every share reads the coordinates of all rows up to its end.
+    const std::size_t cost = divide_up(sent.n() * kept_count(sent.format, sent.d), sent.d);
+    return split_coordinates(sent.d, cost, [&](std::size_t begin, std::size_t end, std::size_t) {
+      for (std::size_t row = 0; row < sent.n(); ++row)
+        TopKRow(sent.rows[row], sent.format, sent.d)
+            .accumulate(kernels_, factors_[row], job.weights[row], begin, end, job.target);
+    });
   }
+  const ChunkView codes = view(job.codes);
   const AccumulateView target{factors_.data(), job.weights.data(), job.target};
   split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t) {
     kernels_.accumulate(codes, target, begin, end);
@@ -393,15 +422,24 @@ void CpuBackend::elect(std::int64_t* target, std::size_t d, Stream) {
   });
 }
 
-void CpuBackend::grid_norms(const GridNormJob& job, Stream) {
+void CpuBackend::grid_norms(const GridNormJob& job, Stream stream) {
   MUSTER_CHECK_OP(job.factors.size(), ==, job.codes.n());
   MUSTER_CHECK_OP(job.norms.size(), ==, job.codes.n());
-  const ChunkView codes = view(job.codes);
-  factors_.resize(codes.n);
-  for (std::size_t row = 0; row < codes.n; ++row) {
-    factors_[row] = std::ldexp(job.factors[row], job.grid_bits);
-    MUSTER_CHECK(std::isfinite(factors_[row]));
+  if (job.codes.format.codec == Codec::kTopK) {
+    MUSTER_CHECK(job.centre == nullptr);
+    // Integers have no order: it does not matter where the values are.
+    for (std::size_t i = 0; i < job.codes.n(); ++i) {
+      const TopKRow row(job.codes.rows[i], job.codes.format, job.codes.d);
+      grid_norms({.codes = row.values(),
+                  .factors = job.factors.subspan(i, 1),
+                  .grid_bits = job.grid_bits,
+                  .norms = job.norms.subspan(i, 1)},
+                 stream);
+    }
+    return;
   }
+  const ChunkView codes = view(job.codes);
+  scale_factors(job.factors, job.grid_bits);
   const GridNormView grid{factors_.data(), job.centre};
   const std::size_t blocks = canonical::block_count(codes.d);
   const std::size_t grain = kGrainCoordinates / std::max<std::size_t>(codes.d, 1);

@@ -7,7 +7,7 @@
 #include "base/centroids.h"
 #include "base/check.h"
 #include "base/codec_random.h"
-#include "kernels/cell/decode.h"
+#include "kernels/cpu/topk.h"
 
 namespace muster::kernels {
 namespace {
@@ -69,57 +69,11 @@ void expand_eden(const ExpandParts& parts, const ExpandJob& job) {
       });
 }
 
-/// Calls each(index) for the k coordinates a TOPK row names; false to stop early.
-class TopKIndices {
- public:
-  TopKIndices(const std::byte* indices, bool bitmap, std::size_t d)
-      : at_(reinterpret_cast<const std::uint8_t*>(indices)), bitmap_(bitmap), d_(d) {}
-
-  /// The next coordinate; d or more where there is none.
-  std::size_t next() {
-    if (bitmap_) {
-      while (next_ < d_ && (at_[next_ / 8] >> (next_ % 8) & 1) == 0) ++next_;
-      return next_++;
-    }
-    std::size_t gap = 0;
-    for (unsigned shift = 0; shift < 21; shift += 7) {  // three bytes name any gap in a chunk
-      const std::uint8_t byte = *at_++;
-      gap |= static_cast<std::size_t>(byte & 0x7f) << shift;
-      if ((byte & 0x80) == 0) break;
-    }
-    const std::size_t index = next_ + gap;
-    next_ = index + 1;
-    return index;
-  }
-
- private:
-  const std::uint8_t* at_;
-  bool bitmap_;
-  std::size_t d_;
-  std::size_t next_ = 0;
-};
-
 void expand_topk(const ExpandParts& parts, const ExpandJob& job) {
-  const ChunkFormat format = job.codes.format;
-  const std::size_t d = job.codes.d;
-  const std::size_t width = format.bits / 8;
-  parts.workers.run(job.codes.n(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t row = begin; row < end; ++row) {
-      const std::byte* payload = job.codes.rows[row];
-      const std::size_t k =
-          std::min<std::size_t>(read<std::uint32_t>(payload), kept_count(format, d));
-      const bool bitmap = (read<std::uint32_t>(payload + 4) & kTopKBitmap) != 0;
-      const std::byte* values = payload + kTopKHeadBytes;
-      float* target = job.target + row * job.pitch;
-      std::memset(target, 0, d * sizeof(float));
-      TopKIndices indices(values + k * width, bitmap, d);
-      for (std::size_t j = 0; j < k; ++j) {
-        const std::size_t index = indices.next();
-        if (index >= d) break;
-        target[index] = width == 4 ? read<float>(values + 4 * j)
-                                   : cell::decode_f16(read<std::uint16_t>(values + 2 * j));
-      }
-    }
+  const Codes& codes = job.codes;
+  parts.workers.run(codes.n(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t row = begin; row < end; ++row)
+      TopKRow(codes.rows[row], codes.format, codes.d).expand(job.target + row * job.pitch);
   });
 }
 

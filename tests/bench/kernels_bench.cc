@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 
 #include "base/check.h"
+#include "client/encode_chunk.h"
 #include "kernels/backend.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/column_sort.h"
@@ -262,6 +264,58 @@ Sample mean_by_muster(Data& data) {
   });
 }
 
+/// One update of TOPK and a model it is added to, chunk by chunk.
+struct SparseUpdate {
+  static constexpr std::size_t kChunk = 65'536;
+
+  SparseUpdate(std::uint32_t share, std::size_t chunks)
+      : format{Codec::kTopK, 0, 32, false, share} {
+    kernels::BackendOptions options;
+    options.kind = "cpu";
+    options.threads = 1;
+    backend = kernels::create_backend(options, nullptr).value();
+    sums = backend->allocate(chunks * kChunk * sizeof(std::int64_t)).value();
+    decoded = backend->allocate(kChunk * sizeof(float)).value();
+    std::mt19937 random(11);
+    std::normal_distribution<float> normal(0, 1);
+    for (std::size_t c = 0; c < chunks; ++c) {
+      std::vector<float> values(kChunk);
+      for (float& value : values) value = normal(random);
+      const client::Payload payload = client::encode_sparse({format, values, 16, {}, 0});
+      payloads.push_back(backend->allocate(align_up(payload.size(), 64)).value());
+      std::memcpy(payloads.back().data, payload.data(), payload.size());
+    }
+  }
+
+  /// What a fold does with the update, where rows are taken as they were sent or expanded first.
+  Sample fold(bool expanded) {
+    const double factor = 1;
+    const std::int64_t weight = 1;
+    const auto stream = kernels::Stream::kCompute;
+    return timed(static_cast<double>(payloads.size() * kChunk), [&] {
+      for (std::size_t c = 0; c < payloads.size(); ++c) {
+        const std::byte* row = payloads[c].data;
+        kernels::Codes codes{format, kChunk, {&row, 1}, {}};
+        if (expanded) {
+          backend->expand({codes, decoded.as<float>(), kChunk}, stream);
+          row = decoded.data;
+          codes.format = {Codec::kF32};
+        }
+        kernels::RowSummary summary;
+        backend->inspect({codes, 16, {&summary, 1}, false}, stream);
+        MUSTER_CHECK(summary.valid());
+        backend->accumulate(
+            {codes, {&factor, 1}, {&weight, 1}, 34, sums.as<std::int64_t>() + c * kChunk}, stream);
+      }
+    });
+  }
+
+  const ChunkFormat format;
+  std::unique_ptr<kernels::Backend> backend;
+  kernels::Buffer sums, decoded;
+  std::vector<kernels::Buffer> payloads;
+};
+
 Sample plain_copy(const Data& data) {
   std::vector<std::byte> target(data.d);
   std::size_t sum = 0;
@@ -352,6 +406,20 @@ void add_kernels(std::vector<Pair>& pairs, const Options& options) {
        [=] { return counted_by_muster(**counted, reserve()); },
        {{"nth_element", [=] { return trimmed_by_nth_element(**counted, f); }},
         {"kept sum of counts", [=] { return trimmed_from_counts(**counted, f, reserve()); }}}});
+  for (const auto& [name, share] : {std::pair("0.1 %", 0.001), {"1 %", 0.01}, {"6 %", 0.0625}}) {
+    const auto update = std::make_shared<std::optional<SparseUpdate>>();
+    const auto fold = [=, share = share, chunks = options.smoke ? 1u : 16u](bool expanded) {
+      if (!*update) update->emplace(static_cast<std::uint32_t>(share * kWholeShare), chunks);
+      return (*update)->fold(expanded);
+    };
+    pairs.push_back({"P7",
+                     std::string("topk mean, ") + name + " kept",
+                     "Gcoord/s",
+                     1e9,
+                     false,
+                     [fold] { return fold(false); },
+                     {{"expanded first", [fold] { return fold(true); }}}});
+  }
   for (const Codec codec : {Codec::kI8B, Codec::kI8S}) {
     auto data = std::make_shared<LazyData>(ChunkFormat{codec, 8}, options.smoke ? 8 : 64, d);
     pairs.push_back(

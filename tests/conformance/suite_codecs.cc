@@ -3,10 +3,12 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "base/centroids.h"
 #include "base/codec_random.h"
+#include "tests/conformance/reference.h"
 #include "tests/conformance/suite.h"
 
 namespace muster::kernels::conformance {
@@ -91,6 +93,54 @@ std::vector<float> reference_eden(ChunkFormat format, std::size_t d,
   return values;
 }
 
+/// A TOPK payload that names `indices`, ascending, with values encoded already.
+std::vector<std::byte> topk_payload(std::size_t d, std::span<const std::uint32_t> indices,
+                                    ConstBytes values, bool bitmap) {
+  std::vector<std::byte> payload(8);
+  put(payload, 0, static_cast<std::uint32_t>(indices.size()));
+  put(payload, 4, std::uint32_t{bitmap ? kTopKBitmap : 0});
+  payload.insert(payload.end(), values.begin(), values.end());
+  const std::size_t at = payload.size();
+  if (bitmap) payload.resize(at + (d + 7) / 8);
+  std::size_t next = 0;
+  for (const std::uint32_t index : indices) {
+    if (bitmap) {
+      payload[at + index / 8] |= static_cast<std::byte>(1u << (index % 8));
+      continue;
+    }
+    std::size_t gap = index - next;
+    for (; gap > 127; gap >>= 7) payload.push_back(static_cast<std::byte>(gap | 0x80));
+    payload.push_back(static_cast<std::byte>(gap));
+    next = index + 1;
+  }
+  return payload;
+}
+
+/// Rows of TOPK, and what they stand for as rows of F32.
+struct TopKRows {
+  HostCohort sent, expanded;
+};
+
+TopKRows random_topk(ChunkFormat format, std::size_t n, std::size_t d, Values values,
+                     Random& random) {
+  TopKRows rows{{format, d, {}, {}}, {{Codec::kF32}, d, {}, {}}};
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t k = random() % (kept_count(format, d) + 1);
+    const Codec codec = format.bits == 16 ? Codec::kF16 : Codec::kF32;
+    const HostCohort named = make_cohort({1, k, codec, values}, random);
+    std::vector<std::uint32_t> indices(k);
+    draw_mask(random(), d, indices);
+    // The shorter form, as devices send it.
+    const auto bitmap = topk_payload(d, indices, named.rows[0], true);
+    const auto gaps = topk_payload(d, indices, named.rows[0], false);
+    rows.sent.rows.push_back(gaps.size() <= bitmap.size() ? gaps : bitmap);
+    rows.expanded.rows.emplace_back(d * sizeof(float));
+    for (std::size_t j = 0; j < k; ++j)
+      put(rows.expanded.rows[i], 4 * indices[j], named.value(0, j));
+  }
+  return rows;
+}
+
 }  // namespace
 
 TEST_P(Conformance, ExpandedEdenRowsAreTheInverseRotationOfTheirCentroids) {
@@ -132,28 +182,18 @@ TEST_P(Conformance, ExpandedTopKRowsAreZeroButWhereTheySay) {
         std::vector<std::uint32_t> indices(k);
         draw_mask(random(), d, indices);
         std::vector<float> expected(d);
-        // Not held to the longest length: that is for ingest to refuse.
-        std::vector<std::byte> payload(8 + k * bits / 8 + std::max(3 * k, (d + 7) / 8));
-        put(payload, 0, static_cast<std::uint32_t>(k));
-        put(payload, 4, std::uint32_t{bitmap ? kTopKBitmap : 0});
-        std::size_t at = 8 + k * bits / 8, next = 0;
+        std::vector<std::byte> values(k * bits / 8);
         for (std::size_t j = 0; j < k; ++j) {
           if (bits == 32) {
             expected[indices[j]] = static_cast<float>(j) + 0.1f;
-            put(payload, 8 + 4 * j, expected[indices[j]]);
+            put(values, 4 * j, expected[indices[j]]);
           } else {
             expected[indices[j]] = -1.5f;
-            put(payload, 8 + 2 * j, std::uint16_t{0xbe00});
+            put(values, 2 * j, std::uint16_t{0xbe00});
           }
-          if (bitmap) {
-            payload[at + indices[j] / 8] |= static_cast<std::byte>(1u << (indices[j] % 8));
-            continue;
-          }
-          std::size_t gap = indices[j] - next;
-          for (; gap > 127; gap >>= 7) payload[at++] = static_cast<std::byte>(gap | 0x80);
-          payload[at++] = static_cast<std::byte>(gap);
-          next = indices[j] + 1;
         }
+        // Not held to the longest length: that is for ingest to refuse.
+        const std::vector<std::byte> payload = topk_payload(d, indices, values, bitmap);
         const std::byte* device =
             reinterpret_cast<const std::byte*>(upload(std::span<const std::byte>(payload)));
         float* target = upload(std::span<const float>(std::vector<float>(d, 7.0f)));
@@ -161,6 +201,70 @@ TEST_P(Conformance, ExpandedTopKRowsAreZeroButWhereTheySay) {
         ASSERT_EQ(download(target, d), expected) << d << " " << int{bits} << " " << bitmap;
         release_uploads();
       }
+}
+
+TEST_P(Conformance, TopKRowsFoldToTheBitsOfExpandedOnes) {
+  if (!backend_->folds_topk(kWholeShare / 100)) GTEST_SKIP() << "expands them first";
+  Random random(seed());
+  const Values classes[] = {Values::kNormal, Values::kSubnormal, Values::kZeros,   Values::kLarge,
+                            Values::kEqual,  Values::kTies,      Values::kPoisoned};
+  for (const std::size_t d : {1, 9, 64, 300, 4096, 4099, 70'000})
+    for (const std::size_t n : {1, 5})
+      for (const std::uint8_t bits : std::initializer_list<std::uint8_t>{16, 32})
+        for (const std::uint32_t share : {kWholeShare / 50, kWholeShare / 2, kWholeShare}) {
+          const ChunkFormat format{Codec::kTopK, 0, bits, false, share};
+          const Values values = classes[random() % std::size(classes)];
+          SCOPED_TRACE(std::to_string(n) + " rows of " + std::to_string(d) + ", " +
+                       std::to_string(bits) + " bits, values " +
+                       std::to_string(static_cast<int>(values)));
+          const TopKRows rows = random_topk(format, n, d, values, random);
+          const DeviceCohort cohort(*backend_, rows.sent);
+
+          const float bounds[] = {kBound, 12.5f, 0.01f, std::numeric_limits<float>::infinity()};
+          const float bound = bounds[random() % std::size(bounds)];
+          const bool norms = random() % 2 == 0;
+          std::vector<RowSummary> summaries(n);
+          backend_->inspect({cohort.codes(), bound, summaries, norms}, Stream::kCompute);
+          for (std::size_t i = 0; i < n; ++i) {
+            const RowSummary expected = reference_inspect(rows.expanded, i, bound);
+            ASSERT_EQ(summaries[i].squared_norm, norms ? expected.squared_norm : 0);
+            ASSERT_EQ(summaries[i].non_finite, expected.non_finite);
+            ASSERT_EQ(summaries[i].out_of_bound, expected.out_of_bound);
+          }
+
+          constexpr int kGridBits = 40;
+          std::vector<double> factors(n);
+          std::vector<std::int64_t> weights(n);
+          for (std::size_t i = 0; i < n; ++i) {
+            factors[i] =
+                random() % 2 == 0 ? 1.0 : std::uniform_real_distribution<double>(-1, 1)(random);
+            weights[i] = static_cast<std::int64_t>(random() % 15) - 7;
+          }
+          std::vector<std::int64_t> before(d);
+          for (auto& sum : before) sum = static_cast<std::int64_t>(random() >> 24);
+          std::int64_t* target = upload(std::span<const std::int64_t>(before));
+          backend_->accumulate({cohort.codes(), factors, weights, kGridBits, target},
+                               Stream::kCompute);
+          auto expected = reference_accumulate(rows.expanded, factors, weights, kGridBits);
+          for (std::size_t k = 0; k < d; ++k) expected[k] += before[k];
+          ASSERT_EQ(download(target, d), expected);
+
+          std::vector<SquaredNorm> squares(n, {7, 0});
+          backend_->grid_norms({cohort.codes(), factors, nullptr, kGridBits, squares},
+                               Stream::kCompute);
+          for (std::size_t i = 0; i < n; ++i) {
+            unsigned __int128 squared = 7;
+            for (std::size_t k = 0; k < d; ++k) {
+              const std::int64_t q =
+                  reference_grid(rows.expanded.value(i, k), factors[i], kGridBits);
+              const auto size =
+                  static_cast<unsigned __int128>(std::min(q < 0 ? -q : q, std::int64_t{1} << 46));
+              squared += size * size;
+            }
+            ASSERT_TRUE(squares[i].value() == squared) << "row " << i;
+          }
+          release_uploads();
+        }
 }
 
 TEST_P(Conformance, RestoredRotationsAreExactOnTheGrid) {

@@ -33,6 +33,18 @@ TEST(Plan, GridFollowsTheFormula) {
   EXPECT_EQ(grid_bits(1e30f, 1, 1), -38);
 }
 
+TEST(Plan, FewValuesOfTopKAreFoldedAsTheyWereSent) {
+  const auto decoded_bytes = [](double share, const kernels::Backend& backend) {
+    PlanRequest request = request_for(Mean{});
+    request.format = {Codec::kTopK, 0, 32, false, static_cast<std::uint32_t>(share * kWholeShare)};
+    return make_plan(request, backend).value().decoded_bytes;
+  };
+  const std::size_t update = 16 * 65'536 * sizeof(float);
+  EXPECT_EQ(decoded_bytes(0.01, cpu_backend()), 0u);
+  EXPECT_EQ(decoded_bytes(0.1, cpu_backend()), update);
+  EXPECT_EQ(decoded_bytes(0.01, ReferenceBackend()), update) << "takes decoded rows only";
+}
+
 TEST(Plan, GridHoldsTheWorstSum) {
   for (const float bound : {1.0f, 3.0f, 16.0f, 1000.0f})
     for (const std::uint32_t updates : {1u, 3u, 1000u, 1u << 20}) {

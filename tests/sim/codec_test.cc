@@ -135,6 +135,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"F32", "codec = 'f32'"}, Case{"I8s", "codec = 'i8s'"},
                       Case{"I4b", "codec = 'i4b'"}, Case{"I4s", "codec = 'i4s'"},
                       Case{"Sign1", "codec = 'sign1'"}, Case{"TopK", "codec = 'topk'\nkeep = 0.1"},
+                      Case{"TopKFew", "codec = 'topk'\nkeep = 0.02"},
                       Case{"TopKHalf", "codec = 'topk'\nkeep = 0.5\nbits = 16"},
                       Case{"RandK", "codec = 'randk'\nkeep = 0.25"},
                       Case{"RandKKept", "codec = 'randk'\nkeep = 0.25", kTrimNone},
