@@ -17,6 +17,7 @@ class MeteredBackend final : public kernels::Backend {
   std::string_view kind() const override { return inner_.kind(); }
   std::string description() const override { return inner_.description(); }
   bool host_visible() const override { return inner_.host_visible(); }
+  bool folds_topk(std::uint32_t share) const override { return inner_.folds_topk(share); }
   Result<kernels::Buffer> allocate(std::size_t bytes) override;
   Result<kernels::Buffer> allocate_by_chunk(std::size_t bytes, std::size_t piece_bytes) override;
   Result<kernels::Buffer> allocate_host(std::size_t bytes) override;
