@@ -15,7 +15,12 @@ void MemoryTrim::look(Nanoseconds now) {
 }
 
 bool MemoryTrim::due(std::uint64_t ended, Nanoseconds now) {
-  if (now < next_ || ended - done_for_ < kTurnover) return false;
+  if (ended != seen_) quiet_from_ = now + kApart;
+  seen_ = ended;
+  const bool turnover = ended - done_for_ >= kTurnover;
+  const bool rest = in_wave_ && ended != done_for_ && now >= quiet_from_;
+  if (now < next_ || !(turnover || rest)) return false;
+  in_wave_ = turnover;
   done_for_ = ended;
   next_ = now + kApart;
   return true;

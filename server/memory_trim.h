@@ -19,8 +19,8 @@ class MemoryTrim {
 
   /// Now and then. Milliseconds of work where it is due, during which threads that allocate wait.
   void look(Nanoseconds now);
-  /// Whether it is due: at most once for each kTurnover connections, and each kApart. Then counts
-  /// as done.
+  /// Whether it is due: once for each kTurnover connections, and for the rest of such a wave when
+  /// none has ended for kApart; at most once each kApart. Then counts as done.
   bool due(std::uint64_t ended, Nanoseconds now);
 
   static constexpr std::uint64_t kTurnover = 256;
@@ -28,8 +28,9 @@ class MemoryTrim {
 
  private:
   const Counter& ended_;
-  std::uint64_t done_for_ = 0;
-  Nanoseconds next_ = 0;
+  std::uint64_t done_for_ = 0, seen_ = 0;
+  bool in_wave_ = false;  ///< it was done for some of a wave, the rest may be to come
+  Nanoseconds next_ = 0, quiet_from_ = 0;
 };
 
 }  // namespace muster::server

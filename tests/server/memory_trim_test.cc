@@ -22,5 +22,19 @@ TEST(MemoryTrim, IsDueForEachTurnoverAndNotTooOften) {
   EXPECT_TRUE(trim.due(41 * kSome, 100 * kApart));
 }
 
+TEST(MemoryTrim, IsDueForTheRestOfAWaveOnceNoMoreEnd) {
+  const Counter ended;
+  MemoryTrim trim(ended);
+  EXPECT_FALSE(trim.due(1, kSecond));
+  EXPECT_FALSE(trim.due(1, 10 * kApart)) << "a few connections are no wave";
+  EXPECT_TRUE(trim.due(kSome + 50, 20 * kApart));
+  EXPECT_FALSE(trim.due(kSome + 90, 21 * kApart)) << "more may end";
+  EXPECT_FALSE(trim.due(kSome + 99, 22 * kApart - 1));
+  EXPECT_FALSE(trim.due(kSome + 99, 23 * kApart - 2));
+  EXPECT_TRUE(trim.due(kSome + 99, 23 * kApart - 1));
+  EXPECT_FALSE(trim.due(kSome + 100, 40 * kApart)) << "the wave is over";
+  EXPECT_FALSE(trim.due(kSome + 100, 60 * kApart));
+}
+
 }  // namespace
 }  // namespace muster::server
