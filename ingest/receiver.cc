@@ -36,7 +36,8 @@ Receiver::Receiver(Socket router, bool curve, const ReceiverParts& parts)
       replies_dropped_(parts.stats.counter("muster_replies_dropped_total")),
       inflight_(parts.stats.gauge("muster_inflight_bytes")),
       backpressure_(parts.stats.gauge("muster_backpressure_seconds_total")),
-      commands_(kCommands) {
+      commands_(kCommands),
+      had_slots_(parts.clock.now()) {
   for (zmq_msg_t& frame : frames_) zmq_msg_init(&frame);
   admitted_.reserve(kCycleMessages);
   durable_.reserve(parts.slots.count());

@@ -166,7 +166,7 @@ std::vector<std::byte> encode_row(const Shape& shape, const HostCohort& cohort, 
   const int most = largest_code(shape.codec);
   switch (shape.codec) {
     case Codec::kF32:
-      std::memcpy(row.data(), values.data(), row.size());
+      std::ranges::copy(std::as_bytes(std::span(values)), row.begin());
       break;
     case Codec::kF16:
       for (std::size_t k = 0; k < shape.d; ++k) put(row, 2 * k, encode_f16(values[k]));
