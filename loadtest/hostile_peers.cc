@@ -17,10 +17,10 @@
 namespace muster::loadtest {
 namespace {
 
+constexpr Nanoseconds kPass = kMillisecond;
 /// New connections in one pass, so that thousands do not come in one millisecond.
-constexpr int kDialsAtOnce = 64;
-constexpr Nanoseconds kPass = 5 * kMillisecond;
-constexpr Nanoseconds kTrickle = 500 * kMillisecond;  ///< a slow loris' byte
+constexpr int kDialsAtOnce = 13;
+constexpr Nanoseconds kTrickle = 500 * kMillisecond;  ///< between a slow loris' bytes, on average
 constexpr Nanoseconds kSpeak = 20 * kMillisecond;     ///< the loud ones' pieces
 constexpr std::size_t kPiece = 4096;
 
@@ -56,7 +56,8 @@ HostilePeers::HostilePeers(const LoadPlan& plan, const std::string& endpoint, Na
       start_(start),
       stop_(stop),
       outcomes_(plan.peers.size()),
-      at_once_(plan.peers.size()) {
+      at_once_(plan.peers.size()),
+      takes_part_(plan.peers.size()) {
   for (std::uint32_t g = 0; g < plan.peers.size(); ++g)
     for (std::uint32_t i = 0; i < plan.peers[g].count; ++i) peers_.emplace_back().group = g;
 }
@@ -82,24 +83,19 @@ void HostilePeers::run() {
   const Nanoseconds over = start_ + plan_.length();
   std::array<epoll_event, 256> events{};
   for (Nanoseconds now = clock.now(); now < over && !stop_ && failure_.ok(); now = clock.now()) {
-    Nanoseconds begin = start_;
-    std::vector<bool> takes_part(plan_.peers.size());
-    for (const Phase& phase : plan_.phases) {
-      const Nanoseconds end = begin + phase.settle + phase.duration;
-      if (now >= begin && now < end)
-        for (const std::uint32_t group : phase.peers) takes_part[group] = true;
-      begin = end;
-    }
+    follow_phase(now);
     int dials = 0;
-    for (Peer& peer : peers_) {
-      if (!takes_part[peer.group]) {
-        if (peer.descriptor >= 0) hang_up(peer);
-      } else if (peer.next <= now) {
-        if (peer.descriptor >= 0)
-          speak(peer, now);
-        else if (dials++ < kDialsAtOnce)
-          dial(peer, now);
-      }
+    while (!agenda_.empty() && agenda_.top().first <= now) {
+      const auto [when, index] = agenda_.top();
+      agenda_.pop();
+      Peer& peer = peers_[index];
+      if (when != peer.next || !takes_part_[peer.group]) continue;
+      if (peer.descriptor >= 0)
+        speak(peer, now);
+      else if (dials++ < kDialsAtOnce)
+        dial(peer, now);
+      else
+        act_at(peer, now + kPass);
     }
     const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
                                    static_cast<int>(kPass / kMillisecond));
@@ -111,15 +107,44 @@ void HostilePeers::run() {
   ::close(epoll_);
 }
 
+void HostilePeers::follow_phase(Nanoseconds now) {
+  std::vector<bool> takes_part(plan_.peers.size());
+  Nanoseconds begin = start_;
+  for (const Phase& phase : plan_.phases) {
+    const Nanoseconds end = begin + phase.settle + phase.duration;
+    if (now >= begin && now < end)
+      for (const std::uint32_t group : phase.peers) takes_part[group] = true;
+    begin = end;
+  }
+  if (takes_part == takes_part_) return;
+  for (Peer& peer : peers_) {
+    if (!takes_part[peer.group]) {
+      if (peer.descriptor >= 0) hang_up(peer);
+    } else if (!takes_part_[peer.group]) {
+      act_at(peer, std::max(now, peer.next));
+    }
+  }
+  takes_part_ = takes_part;
+}
+
+void HostilePeers::act_at(Peer& peer, Nanoseconds when) {
+  peer.next = when;
+  agenda_.emplace(when, static_cast<std::uint32_t>(&peer - peers_.data()));
+}
+
 std::uint64_t HostilePeers::draw() {
   random_ = random_ * 6364136223846793005u + 1442695040888963407u;
   return random_ >> 32;
 }
 
-/// Half to one and a half times come_back: those cut together do not come back together.
-Nanoseconds HostilePeers::pause_of(const Peer& peer) {
-  const Nanoseconds mean = plan_.peers[peer.group].come_back;
-  return mean / 2 + static_cast<Nanoseconds>(draw() % static_cast<std::uint64_t>(mean));
+Nanoseconds HostilePeers::about(Nanoseconds mean) {
+  constexpr double kRange = 4294967296.0;
+  return mean / 2 +
+         static_cast<Nanoseconds>(static_cast<double>(mean) * static_cast<double>(draw()) / kRange);
+}
+
+void HostilePeers::stay_away(Peer& peer, Nanoseconds now) {
+  act_at(peer, now + about(plan_.peers[peer.group].come_back));
 }
 
 void HostilePeers::dial(Peer& peer, Nanoseconds now) {
@@ -135,15 +160,14 @@ void HostilePeers::dial(Peer& peer, Nanoseconds now) {
                           "\nRaise the limit with ulimit -n or take fewer peers.");
     return;
   }
-  peer.next = now + pause_of(peer);
   if (::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
       errno != EINPROGRESS) {
     ::close(descriptor);
-    return;
+    return stay_away(peer, now);
   }
   peer.descriptor = descriptor;
   peer.sent = 0;
-  peer.next = now + kSpeak;
+  act_at(peer, now + kSpeak);
   epoll_event event{};
   event.events = EPOLLIN | EPOLLRDHUP;
   event.data.u32 = static_cast<std::uint32_t>(&peer - peers_.data());
@@ -157,23 +181,21 @@ void HostilePeers::dial(Peer& peer, Nanoseconds now) {
 void HostilePeers::speak(Peer& peer, Nanoseconds now) {
   std::array<unsigned char, kPiece> piece{};
   std::size_t bytes = 0;
-  peer.next = now + kSpeak;
+  Nanoseconds pause = kSpeak;
   switch (plan_.peers[peer.group].kind) {
     case PeerKind::kIdle:
-      peer.next = now + 3'600 * kSecond;
-      return;
+      return;  // never does anything again
     case PeerKind::kHalfOpen:
       // A greeting, then nothing for ever.
       if (peer.sent == 0) {
         bytes = kGreeting.size();
         std::copy(kGreeting.begin(), kGreeting.end(), piece.begin());
       }
-      peer.next = now + 3'600 * kSecond;
       break;
     case PeerKind::kSlowLoris:
       bytes = 1;
       piece[0] = peer.sent < kGreeting.size() ? kGreeting[peer.sent] : 0;
-      peer.next = now + kTrickle;
+      pause = about(kTrickle);
       break;
     case PeerKind::kOversized:
       // A greeting, then a frame that claims 2^62 bytes, and bytes.
@@ -189,7 +211,7 @@ void HostilePeers::speak(Peer& peer, Nanoseconds now) {
       for (unsigned char& byte : piece) byte = static_cast<unsigned char>(draw() >> 24);
       break;
   }
-  if (bytes == 0) return;
+  if (bytes == 0) return;  // nor does this one
   const ssize_t sent = ::send(peer.descriptor, piece.data(), bytes, MSG_NOSIGNAL);
   if (sent > 0) {
     peer.sent += static_cast<std::uint64_t>(sent);
@@ -197,8 +219,9 @@ void HostilePeers::speak(Peer& peer, Nanoseconds now) {
   } else if (errno != EAGAIN && errno != ENOTCONN && errno != EINPROGRESS) {
     ++outcomes_[peer.group].cut;
     hang_up(peer);
-    peer.next = now + pause_of(peer);
+    return stay_away(peer, now);
   }
+  act_at(peer, now + pause);
 }
 
 void HostilePeers::listen(Peer& peer, Nanoseconds now) {
@@ -210,7 +233,7 @@ void HostilePeers::listen(Peer& peer, Nanoseconds now) {
   if (got < 0 && errno == EAGAIN) return;
   ++outcomes_[peer.group].cut;
   hang_up(peer);
-  peer.next = now + pause_of(peer);
+  stay_away(peer, now);
 }
 
 void HostilePeers::hang_up(Peer& peer) {

@@ -55,7 +55,8 @@ class CohortBuilder {
   Result<bool> add(const ingest::Arrival& arrival);
 
   /// Folds what waits for company (add() lets whole updates that are to be folded or sketched wait
-  /// for a few more: several at once cost less). To be called when no more arrivals are at hand.
+  /// for a few more: several at once cost less). To be called when no more arrivals come for a
+  /// while.
   void flush();
 
   std::uint32_t complete() const { return complete_; }

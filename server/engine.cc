@@ -188,7 +188,9 @@ Status Engine::turn(Nanoseconds wait) {
     else
       MUSTER_TRY(task.on_chunk(arrival));
   }
-  for (const auto& [id, task] : tasks_) task->flush();
+  // Whole updates wait for company as long as more of them come, but not while slots are scarce.
+  if (batch_.empty() || parts_.slots.free_count() < parts_.slots.count() / 2)
+    for (const auto& [id, task] : tasks_) task->flush();
   std::vector<std::shared_ptr<Request>> requests;
   requests_.pop_many(requests, kRequests, 0);
   for (const auto& request : requests) {

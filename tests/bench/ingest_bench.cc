@@ -205,14 +205,14 @@ Sample durable_ingest(const Load& load, bool fold, bool sealed = false) {
     std::vector<ingest::Arrival> batch;
     while (!done) {
       batch.clear();
-      arrivals.pop_many(batch, 512, 10 * kMillisecond);
+      arrivals.pop_many(batch, 512, 5 * kMillisecond);
       for (const auto& arrival : batch) {
         if (fold)
           MUSTER_CHECK(cohort->add(arrival).ok());
         else
           slots.give_back(arrival.slot);
       }
-      if (fold) cohort->flush();
+      if (fold && batch.empty()) cohort->flush();
     }
   });
   HelperProcess sender(load.self, sender_arguments("submit", service->endpoints()[0], load, keys));

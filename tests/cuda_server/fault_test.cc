@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/log.h"
 #include "tests/cuda_server/child.h"
@@ -21,12 +22,15 @@ using testing::Not;
 
 enum : int { kDone = 0, kRefused = 3, kBroken = 4, kReported = 5, kDeviceExit = 69 };
 
-/// One release; the second work is for the tensor cores: from 64 rows on Krum takes cuBLAS.
+/// One release; the second work is for the tensor cores: from 64 rows on Krum takes cuBLAS. The
+/// private one is charged before its noise is drawn: a call may fail between.
 constexpr Work kWork[] = {
     {"krum", "codec = 'i8s'\nscale_exponent = -10\nrule = 'krum'\nf = 2", 7, 160, 64},
     {"krum_gemm", "codec = 'i8s'\nscale_exponent = -10\nrule = 'krum'\nf = 2", 64, 64, 64},
     {"trimmed_mean", "codec = 'i8b'\nrule = 'trimmed_mean'\nf = 2", 7, 160, 64},
     {"mean", "codec = 'i8b'\nrule = 'mean'", 7, 160, 64},
+    {"private_mean", "codec = 'i8b'\nrule = 'clipped_mean'", 7, 160, 64,
+     "clip_norm = 0.59\nnoise_multiplier = 1", 1},
 };
 
 class CudaFault : public testing::TestWithParam<Work> {
@@ -34,9 +38,35 @@ class CudaFault : public testing::TestWithParam<Work> {
   void SetUp() override {
     log_setup(LogFormat::kAuto, LogLevel::kError);
     ASSERT_TRUE(gpusim::control::present()) << "run it by ctest, which puts the emulator first";
-    expected_ = undisturbed_release(options_of(GetParam(), "cpu", 1), 1, 1);
+    {
+      PosixStorage storage;
+      ManualClock clock;
+      const auto node = SimNode::boot(storage, options(first_.path() + "/data", "cpu"), clock);
+      ASSERT_TRUE(node.ok()) << node.status().to_string();
+    }
+    expected_ = release_on_copy("cpu");
     // The plug-in and its kernels, loaded once for all forks.
-    ASSERT_EQ(undisturbed_release(options_of(GetParam(), "cuda", 1), 1, 1), expected_);
+    ASSERT_EQ(release_on_copy("cuda"), expected_);
+  }
+
+  /// The disk of a server with an open round: the round's secret, on which ties and noise depend,
+  /// is drawn.
+  std::string copy_first_to(const Folder& folder) const {
+    const std::string data = folder.path() + "/data";
+    std::filesystem::copy(first_.path() + "/data", data, std::filesystem::copy_options::recursive);
+    return data;
+  }
+
+  Sha256 release_on_copy(const std::string& backend) const {
+    const Folder folder;
+    PosixStorage storage;
+    ManualClock clock;
+    auto node = SimNode::boot(storage, options(copy_first_to(folder), backend), clock);
+    EXPECT_TRUE(node.ok()) << node.status().to_string();
+    if (!node.ok()) return {};
+    const Status status = play(**node, 1);
+    EXPECT_TRUE(status.ok()) << status.to_string();
+    return release_of(**node, 1);
   }
 
   static SimOptions options(const std::string& folder, const std::string& backend) {
@@ -102,11 +132,10 @@ class CudaFault : public testing::TestWithParam<Work> {
   /// Of a start, and of a whole life.
   std::pair<std::uint64_t, std::uint64_t> count_calls() {
     Folder folder;
-    const std::string file = folder.path() + "/calls";
     const ChildEnd end = in_child([&] {
       std::uint64_t calls[2] = {};
       const int status = play_in_child(
-          options(folder.path() + "/data", "cuda"), [] {}, calls);
+          options(copy_first_to(folder), "cuda"), [] {}, calls);
       std::fprintf(stderr, "calls %llu %llu\n", static_cast<unsigned long long>(calls[0]),
                    static_cast<unsigned long long>(calls[1]));
       return status;
@@ -119,6 +148,7 @@ class CudaFault : public testing::TestWithParam<Work> {
     return {start, all};
   }
 
+  const Folder first_;
   Sha256 expected_;
 };
 
@@ -140,7 +170,7 @@ TEST_P(CudaFault, ACallThatFailsNeverLosesOrChangesARelease) {
     if (++number % stride != 0) continue;
     SCOPED_TRACE("call " + std::to_string(k) + " of " + std::to_string(all));
     Folder folder;
-    const std::string data = folder.path() + "/data";
+    const std::string data = copy_first_to(folder);
     const ChildEnd end = in_child([&] {
       return play_in_child(options(data, "cuda"),
                            [k] { gpusim::control::set("GPUSIM_FAIL_CALL", k); });
@@ -164,7 +194,7 @@ TEST_P(CudaFault, AKernelThatFailsOrNeverEndsDoesNotEither) {
     for (const std::uint64_t kernel : {1u, 4u}) {
       SCOPED_TRACE(std::string(fault) + " " + std::to_string(kernel));
       Folder folder;
-      const std::string data = folder.path() + "/data";
+      const std::string data = copy_first_to(folder);
       SimOptions dying = options(data, "cuda");
       const bool hangs = fault == std::string_view("GPUSIM_HANG");
       if (hangs) dying.hang_seconds = 1;
@@ -183,7 +213,7 @@ TEST_P(CudaFault, OutOfMemoryAtStartIsARefusalWithNumbers) {
   for (const std::uint64_t allocation : {1u, 2u}) {
     Folder folder;
     const ChildEnd end = in_child([&] {
-      return play_in_child(options(folder.path() + "/data", "cuda"),
+      return play_in_child(options(copy_first_to(folder), "cuda"),
                            [&] { gpusim::control::set("GPUSIM_FAIL_MALLOC", allocation); });
     });
     EXPECT_EQ(end.status, kRefused) << end.output;
