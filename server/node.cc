@@ -334,8 +334,13 @@ Status recover_ledger(const Config& config, const std::string& population) {
   PosixStorage storage;
   MUSTER_ASSIGN(const auto lock, storage.lock(config.data_dir + "/lock"));
   MUSTER_ASSIGN(const auto control, ControlStore::open(storage, config.data_dir + "/control.db"));
+  const SystemClock clock;
+  Stats stats;
+  MUSTER_ASSIGN(const auto audit,
+                Audit::open(storage, config.data_dir + "/audit.log", clock, stats));
+  MUSTER_TRY(audit->write(AuditKind::kPrivacy, "ledger_recovery", {{"population", population}}));
   PrivateLedgers ledgers(storage, *control, config.data_dir + "/ledgers");
-  return ledgers.recover(population, SystemClock().wall_ms());
+  return ledgers.recover(population, clock.wall_ms());
 }
 
 int exit_code(const Status& status) {

@@ -431,18 +431,26 @@ TEST_P(Conformance, MergeAddsARoundedMoveAndElectTakesSigns) {
     }
 }
 
+/// Signs and places of every block of a sketch.
+std::pair<std::vector<std::uint64_t>, std::vector<std::uint32_t>> draw_sketch(std::size_t d,
+                                                                              std::uint32_t cells,
+                                                                              Random& random) {
+  std::vector<std::uint64_t> signs(divide_up(d, kSketchBlock));
+  std::vector<std::uint32_t> places(signs.size());
+  for (std::size_t b = 0; b < signs.size(); ++b) {
+    signs[b] = random();
+    places[b] = static_cast<std::uint32_t>(random() % (cells - kSketchBlock + 1));
+  }
+  return {signs, places};
+}
+
 TEST_P(Conformance, SketchFoldsBlocksToTheirPlaces) {
   for_each_shape(kFiniteValues, [&](const Shape& shape, Random& random) {
     const HostCohort host = make_cohort(shape, random);
     const DeviceCohort cohort(*backend_, host);
     constexpr int kUnitBits = 26;  // |x| <= 16
     const std::uint32_t cells = 64u << random() % 4;
-    std::vector<std::uint64_t> signs(divide_up(shape.d, kSketchBlock));
-    std::vector<std::uint32_t> places(signs.size());
-    for (std::size_t b = 0; b < signs.size(); ++b) {
-      signs[b] = random();
-      places[b] = static_cast<std::uint32_t>(random() % (cells - 63));
-    }
+    const auto [signs, places] = draw_sketch(shape.d, cells, random);
     std::vector<std::int64_t> expected(shape.n * cells);
     for (auto& cell : expected) cell = static_cast<std::int64_t>(random() >> 20) - (1ll << 43);
     std::int64_t* target = upload(std::span<const std::int64_t>(expected));
@@ -454,6 +462,25 @@ TEST_P(Conformance, SketchFoldsBlocksToTheirPlaces) {
                        std::span(expected).subspan(i * cells, cells));
     ASSERT_EQ(download(target, expected.size()), expected);
   });
+}
+
+/// More cells than the shared memory of a GPU holds, and a row long enough to be cut into shares
+/// that meet in them.
+TEST_P(Conformance, SketchOfManyCells) {
+  constexpr int kUnitBits = 26;
+  constexpr std::uint32_t kCells = 64 * 460;
+  const Shape shape{.n = 1, .d = 9 * kCells, .codec = Codec::kI8B};
+  Random random(seed());
+  const HostCohort host = make_cohort(shape, random);
+  const DeviceCohort cohort(*backend_, host);
+  const auto [signs, places] = draw_sketch(shape.d, kCells, random);
+  std::vector<std::int64_t> expected(kCells);
+  std::int64_t* target = upload(std::span<const std::int64_t>(expected));
+  backend_->sketch({cohort.codes(), kCells, upload(std::span<const std::uint64_t>(signs)),
+                    upload(std::span<const std::uint32_t>(places)), kUnitBits, target},
+                   Stream::kCompute);
+  reference_sketch(host, 0, signs, places, kUnitBits, expected);
+  ASSERT_EQ(download(target, kCells), expected);
 }
 
 TEST_P(Conformance, StepMovesModelAndMoments) {

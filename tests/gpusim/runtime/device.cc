@@ -32,7 +32,8 @@ cudaDeviceProp properties(int device) {
        .out = '\0';
   p.major = c.architecture / 10;
   p.minor = c.architecture % 10;
-  p.multiProcessorCount = c.multiprocessors;
+  p.multiProcessorCount =
+      rt.settings.multiprocessors > 0 ? rt.settings.multiprocessors : c.multiprocessors;
   p.warpSize = 32;
   p.maxThreadsPerBlock = 1024;
   p.maxThreadsPerMultiProcessor = c.threads_per_sm;

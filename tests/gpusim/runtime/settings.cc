@@ -27,6 +27,7 @@ Settings settings_from_environment() {
   s.seed = static_cast<std::uint32_t>(number("GPUSIM_SEED", 0));
   s.devices = static_cast<int>(number("GPUSIM_DEVICES", 1, 8));
   s.architecture = static_cast<int>(number("GPUSIM_ARCH", 90));
+  s.multiprocessors = static_cast<int>(number("GPUSIM_SMS", 0, 1024));
   s.memory_bytes = static_cast<std::size_t>(number("GPUSIM_MEMORY_MB", 4096)) << 20;
   s.fail_malloc = number("GPUSIM_FAIL_MALLOC", 0);
   s.fail_launch = number("GPUSIM_FAIL_LAUNCH", 0);
