@@ -91,7 +91,7 @@ __device__ __forceinline__ uint32_t load_word(const CodesView& codes, const std:
   return word;
 }
 
-/// The integers of group [k, k + kGroup) of a row of an integer codec; 0 from `d` on. k is a
+/// The integers of group [k, k + kGroup) of a row of an integer codec; from `d` on any code. k is a
 /// multiple of kGroup.
 template <Coding kCoding, bool kWhole>
 __device__ __forceinline__ void load_integers(const CodesView& codes, const std::byte* row,
@@ -101,16 +101,14 @@ __device__ __forceinline__ void load_integers(const CodesView& codes, const std:
     const uint32_t byte = row_codes<kCoding>(codes, row)[k / 8];
 #pragma unroll
     for (unsigned j = 0; j < kCount; ++j)
-      q[j] = kWhole || k + j < codes.d
-                 ? static_cast<int8_t>(static_cast<int>(byte >> j & 1) * 2 - 1)
-                 : 0;
+      q[j] = static_cast<int8_t>(static_cast<int>(byte >> j & 1) * 2 - 1);
   } else {
     constexpr unsigned kBits = kCount == 4 ? 8 : 4;
     const uint32_t word = load_word<kCoding, kWhole>(codes, row, k);
 #pragma unroll
     for (unsigned j = 0; j < kCount; ++j) {
       const int32_t up = static_cast<int32_t>(word << (32 - kBits * (j + 1)));
-      q[j] = kWhole || k + j < codes.d ? static_cast<int8_t>(up >> (32 - kBits)) : int8_t{0};
+      q[j] = static_cast<int8_t>(up >> (32 - kBits));
     }
   }
 }
@@ -125,10 +123,10 @@ __device__ __forceinline__ void load_integers(const CodesView& codes, const std:
     const uint32_t byte = row_codes<kCoding>(codes, row)[k / 8];
 #pragma unroll
     for (unsigned j = 0; j < kCount; ++j)
-      q[j] = !kWhole && k + j >= codes.d ? 0.0f : (byte >> j & 1) != 0 ? 1.0f : -1.0f;
+      q[j] = (byte >> j & 1) != 0 ? 1.0f : -1.0f;
   } else {
     constexpr unsigned kBits = kCount == 4 ? 8 : 4, kHalf = 1u << (kBits - 1);
-    // Two's complement to excess: q + kHalf in each field. Past the end q is 0.
+    // Two's complement to excess: q + kHalf in each field.
     const uint32_t word =
         load_word<kCoding, kWhole>(codes, row, k) ^ (kBits == 8 ? 0x80808080u : 0x88888888u);
 #pragma unroll
@@ -171,7 +169,7 @@ __device__ __forceinline__ uint32_t packed_code(const uint8_t* source, size_t k,
 }
 
 /// values[j] = coordinate k + j of a row, as coordinate arithmetic sees it (kernels/cell/decode.h).
-/// 0 from `d` on; k is a multiple of kGroup, k < d. Returns what no magnitude exceeds; NaN where
+/// From `d` on any value; k is a multiple of kGroup, k < d. Returns what no magnitude exceeds; NaN where
 /// there may be one.
 template <Coding kCoding, bool kWhole>
 __device__ __forceinline__ float load_group(const CodesView& codes, const std::byte* row, size_t k,

@@ -42,7 +42,8 @@ class Conformance : public ::testing::TestWithParam<Subject> {
   static std::uint64_t seed();
   static bool emulated() { return GetParam().emulated; }
 
-  /// Device copies of host vectors, released with the test.
+  /// Device copies of host vectors, released with the test. What lies behind each must then be as
+  /// it was: nothing writes past the end of what it was given.
   template <class T>
   T* upload(std::span<const T> host) {
     return reinterpret_cast<T*>(upload_bytes(std::as_bytes(host)));
@@ -60,7 +61,11 @@ class Conformance : public ::testing::TestWithParam<Subject> {
 
  private:
   std::byte* upload_bytes(ConstBytes bytes);
-  std::vector<Buffer> buffers_;
+  struct Upload {
+    Buffer buffer;
+    std::size_t bytes = 0;  ///< the guard comes after them
+  };
+  std::vector<Upload> uploads_;
 };
 
 }  // namespace muster::kernels::conformance

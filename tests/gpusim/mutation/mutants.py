@@ -28,6 +28,9 @@ RULES = [
     ("shift off by one", r"(?<=>> )\d+\b"),
 ]
 TURNED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!="}
+# A loop of fixed length, as a rule over an array in registers: one turn more is nothing a run could show.
+CONSTANT = r"(?:k[A-Z]\w*(?:<\w+>)?|\d+)"
+FIXED_LOOP = re.compile(rf"for \([^;]*; (\w+) < {CONSTANT}(?: [*/+-] {CONSTANT})*; \+\+\1\)")
 FIXED = re.compile(r"\bconstexpr\b|^\s*(?:static_assert|template|#|//|__launch_bounds__|__global__ __launch_bounds__)|^\s+k\w+ .*>;$")
 TEMPLATE_BRACKET = re.compile(r"^(?:template|using|struct .*<)")
 
@@ -119,10 +122,14 @@ def mutants_of(name: str, text: str) -> list[Mutant]:
             statement = text[max(text.rfind(c, 0, match.start()) for c in ";{}") + 1 : match.start()]
             if re.search(r"\btemplate\b|\brequires\b|__launch_bounds__|\benum\b", statement):
                 continue  # types and declarations
+            kind = what
+            if what == "bound widened" and (loop := FIXED_LOOP.search(line)):
+                if loop.end(1) == match.start() - first:
+                    kind = "bound cut"  # its last turn is left out
             live = not re.search(r"\bconstexpr\b|\bstatic_assert\b", statement.split("#pragma unroll")[-1])
             begin, end = span_of(text, what, match.start(), match.end())
             number = text.count("\n", 0, match.start()) + 1
-            found.append(Mutant(name, number, what, line.strip(), begin, end, match.span(), live))
+            found.append(Mutant(name, number, kind, line.strip(), begin, end, match.span(), live))
     return sorted(found, key=lambda m: (m.begin, m.operator))
 
 
@@ -140,6 +147,8 @@ def changed(mutant: Mutant, whole: str, left: str, right: str, guard: str) -> tu
         return "true", f"({guard} || ({whole}))"
     if what in ("step off by one", "shift off by one"):
         return str(int(whole) + 1), f"({whole} + ({guard} ? 1 : 0))"
+    if what == "bound cut":
+        return f"{left} + 1 < {right}", f"({guard} ? {left} + 1 < {right} : {left} < {right})"
     operator = whole  # of a comparison
     turned = TURNED[operator.strip()]
     return f"{left} {turned} {right}", f"({guard} ? {left} {turned} {right} : {left}{operator}{right})"

@@ -14,7 +14,8 @@ questions let more survive and kill nothing. Odd seeds run on a slice of a card 
 round more than once. A mutant is killed where a test fails or the emulator reports anything,
 `endless` where that takes more than ten times the processor time it should; a busy machine makes neither. The verdicts
 are kept in results.tsv after each, so that a run may be ended and begun again; a line of source that did not change
-keeps its verdict. survivors.tsv names the reason of each survivor.
+keeps its verdict. survivors.tsv names the reason of each survivor: `same` where no run could tell it from the kernel,
+which are not counted, `missed` where one could and none does.
 """
 import argparse
 import collections
@@ -98,8 +99,15 @@ def read_table(path: pathlib.Path) -> dict[str, str]:
 
 
 def read_reasons() -> dict[str, str]:
+    """`same` or `missed` by the key of a survivor; the reason itself is for who reads the file."""
     lines = [line for line in SURVIVORS.read_text().splitlines() if line and not line.startswith("#")]
-    return dict(line.split("\t", 1) for line in lines)
+    kinds = {}
+    for line in lines:
+        key, kind, reason = line.split("\t")
+        if kind not in ("same", "missed") or not reason:
+            sys.exit(f"{SURVIVORS.name}: neither same nor missed, or without a reason: {line}")
+        kinds[key] = kind
+    return kinds
 
 
 def write_results(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> None:
@@ -282,22 +290,23 @@ def urgency(mutant: mutants.Mutant) -> int:
     return next((i for i, word in enumerate(FIRST) if word in mutant.what), len(FIRST))
 
 
-def share(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> float:
-    counted = [key for key in known if verdicts.get(key) != "no code"]
-    return 100 * sum(verdicts.get(key) in KILLED for key in counted) / max(len(counted), 1)
-
-
 def summary(verdicts: dict[str, str], known: dict[str, mutants.Mutant]) -> int:
     reasons = read_reasons()
-    unknown = [key for key in known if key not in verdicts]
-    silent = [key for key in known if verdicts.get(key) == "SURVIVED" and key not in reasons]
+    survived = [key for key in known if verdicts.get(key) == "SURVIVED"]
+    silent = [key for key in survived if key not in reasons]
     for key in silent:
         print(f"survives without a reason in {SURVIVORS.name}: {key}")
-    count = collections.Counter(verdicts.get(key) for key in known)
-    print(f"{len(known)} mutants: {count['killed']} killed, {count['endless']} never ended, {count['SURVIVED']} survived,"
-          f" {count['no code']} do not compile, {len(unknown)} not tried: {share(verdicts, known):.1f} % killed of those"
-          f" that compile or were not tried, {LEAST} asked")  # fmt: skip
-    return 0 if share(verdicts, known) >= LEAST and not silent else 1
+    for key in reasons:
+        if key not in survived:
+            print(f"has a reason in {SURVIVORS.name} and does not survive: {key}")
+    count = collections.Counter(verdicts.get(key, "not tried") for key in known)
+    same = sum(reasons.get(key) == "same" for key in survived)
+    counted = len(known) - count["no code"] - same
+    share = 100 * sum(count[verdict] for verdict in KILLED) / max(counted, 1)
+    print(f"{len(known)} mutants: {count['killed']} killed, {count['endless']} never ended, {len(survived)} survived,"
+          f" {same} of them the same as the kernel, {count['no code']} do not compile, {count['not tried']} not tried:"
+          f" {share:.1f} % killed of the {counted} that can be told from it, {LEAST} asked")  # fmt: skip
+    return 0 if share >= LEAST and not silent else 1
 
 
 def main() -> int:
