@@ -65,16 +65,25 @@ std::int64_t reference_noise(const Key& key, std::uint32_t vector, int m, std::u
 
 TEST_P(Conformance, NoiseIsAFunctionOfKeyVectorAndCoordinate) {
   Random random(seed());
-  const std::uint64_t firsts[] = {0, 1, 255, 256, 1000, (std::uint64_t{1} << 34) - 5000};
-  const int sigmas[] = {kMinLog2Sigma, 7, 20, 31, 39, kMaxLog2Sigma};
-  for (const std::size_t d : {1u, 63u, 64u, 257u, 5000u}) {
+  struct Case {
+    std::size_t d;
+    std::uint64_t first;
+    int log2_sigma;
+  };
+  const Case cases[] = {{1, 0, 39},
+                        {63, 1, 7},
+                        {64, 255, 20},
+                        {257, 256, 31},
+                        {300, 1000, kMinLog2Sigma},
+                        {5000, (std::uint64_t{1} << 34) - 5000, kMaxLog2Sigma}};
+  for (const auto& [d, first, log2_sigma] : cases) {
     Key key;
     for (std::uint32_t& word : key) word = static_cast<std::uint32_t>(random());
     NoiseJob job{.key = key,
                  .vector = static_cast<std::uint32_t>(random()),
-                 .log2_sigma = sigmas[random() % std::size(sigmas)],
+                 .log2_sigma = log2_sigma,
                  .weight = static_cast<std::int64_t>(random() % 5) - 2,
-                 .first = firsts[random() % std::size(firsts)],
+                 .first = first,
                  .d = d};
     SCOPED_TRACE("d " + std::to_string(d) + " sigma 2^" + std::to_string(job.log2_sigma) +
                  " first " + std::to_string(job.first) + " weight " + std::to_string(job.weight));

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "kernels/canonical.h"
 #include "tests/conformance/reference.h"
 
 namespace muster::kernels::conformance {
@@ -124,7 +125,7 @@ TEST_P(Conformance, InspectFindsNormsAndInvalidCoordinates) {
   for_each_shape(all, [&](const Shape& shape, Random& random) {
     const HostCohort host = make_cohort(shape, random);
     const DeviceCohort cohort(*backend_, host);
-    const float bounds[] = {kBound, 12.5f, 0.01f, std::numeric_limits<float>::infinity()};
+    const float bounds[] = {kBound, 12.5f, 0.01f, 0, std::numeric_limits<float>::infinity()};
     const float bound = bounds[random() % std::size(bounds)];
     std::vector<RowSummary> summaries(shape.n);
     backend_->inspect({cohort.codes(), bound, summaries}, Stream::kCompute);
@@ -349,16 +350,30 @@ TEST_P(Conformance, GramOfFewerRowsIsTheTopOfTheMatrix) {
     }
 }
 
-/// More than a canonical block, and rows for every place of a tile.
-TEST_P(Conformance, GramOfValuesOfSeveralBlocks) {
+/// Canonical blocks are added one after the other, whatever the matrix holds already.
+TEST_P(Conformance, GramOfSeveralBlocks) {
   Random random(seed());
-  const HostCohort host = make_cohort({37, 4100, Codec::kF16, Values::kNormal}, random);
-  const DeviceCohort cohort(*backend_, host);
-  std::vector<double> expected(37 * 37, 0.25);
-  double* gram = upload(std::span<const double>(expected));
-  backend_->gram({cohort.codes(), nullptr, gram}, Stream::kCompute);
-  reference_gram(host, {}, expected);
-  ASSERT_EQ(download(gram, expected.size()), expected);
+  const auto check = [&](const HostCohort& host, double before) {
+    const std::size_t n = host.rows.size();
+    const DeviceCohort cohort(*backend_, host);
+    std::vector<double> expected(n * n, before);
+    double* gram = upload(std::span<const double>(expected));
+    backend_->gram({cohort.codes(), nullptr, gram}, Stream::kCompute);
+    reference_gram(host, {}, expected);
+    ASSERT_EQ(download(gram, expected.size()), expected);
+    release_uploads();
+  };
+  for (const Codec codec : {Codec::kF16, Codec::kI8B})
+    check(make_cohort({37, 8300, codec, Values::kNormal}, random), 0.25);
+  // Rows for the tensor cores: stretches of one scale, and one block of several.
+  constexpr std::size_t kD = 4 * canonical::kBlock + 100;
+  HostCohort host = make_cohort({66, kD, Codec::kI8S, Values::kNormal}, random);
+  const std::size_t blocks = canonical::kBlock >> host.format.log2_block;
+  for (std::size_t b = 0; b < host.exponents.size(); ++b)
+    host.exponents[b] = static_cast<std::int8_t>(b < 2 * blocks ? -9 : b < 3 * blocks ? -7 : -9);
+  host.exponents[3 * blocks + 1] = -8;
+  check(host, 0.5);
+  check(host, 0x1p45);  // too large for whole products to be exact
 }
 
 /// One scale a block of the canonical order lets levels read columns as they lie.

@@ -47,7 +47,7 @@ PROGRAMS = (SUITE, "cuda_round_test", "cuda_policy_test")
 GROUP = ("group.cc", "group_memory.cc", "nccl.cc", "spread.cc")  # code of several GPUs
 LEAST_SECONDS = 20  # of processor time, however little a test needs
 PATIENCE = 3600  # seconds until a test that neither ends nor computes is given up, without a verdict
-# Of a header that must be built anew: the kernels that show it.
+# Of a header that must be built anew: the kernels that show it. Of others all that include it.
 USERS = {"values.cuh": ["sketch.cu", "gram_values.cu"], "words.cuh": ["gram_codes.cu", "gram_gemm.cu"],
          "decode.cuh": ["accumulate.cu", "grid_norm.cu"]}  # fmt: skip
 HEADER = """#pragma once
@@ -201,12 +201,17 @@ class Workshop:
         self.late = dead | {key for key, m in self.known.items() if not m.live}
         self.link_to(self.folder / "run", objects)
 
+    def users(self, file: str) -> list[str]:
+        if not file.endswith(".cuh"):
+            return [file]
+        return USERS.get(file) or [n for n, text in self.texts.items() if n in self.compile and f'/{file}"' in text]
+
     def build_one(self, key: str) -> pathlib.Path | None:
         m = self.known[key]
         folder = self.folder / "one" / str(self.numbers[key])
         self.write_sources(folder, lambda name, text: mutants.broken(text, m) if name == m.file else text)
         objects = dict(self.objects)
-        for name in USERS.get(m.file, [m.file]):
+        for name in self.users(m.file):
             objects[name] = folder / f"{name}.o"
             if self.run(self.command(name, folder, objects[name])).returncode:
                 return None
