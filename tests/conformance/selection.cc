@@ -21,7 +21,8 @@ std::vector<Cut> cuts_of(std::uint32_t n, Random& random) {
   const auto low = static_cast<std::uint32_t>(random() % n);
   return {{0, 0},         {(n - 1) / 2, (n - 1) / 2},
           {n / 5, n / 5}, {n - 1, 0},
-          {0, n - 1},     {low, static_cast<std::uint32_t>(random() % (n - low))}};
+          {0, n - 1},     {0, low},
+          {low, 0},       {low, static_cast<std::uint32_t>(random() % (n - low))}};
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ std::vector<std::byte> topk_payload(std::size_t d, std::span<const std::uint32_t
 std::vector<std::uint32_t> draw_gaps(std::size_t d, Random& random) {
   std::vector<std::uint32_t> indices;
   for (std::size_t next = 0;;) {
-    next += random() % (std::size_t{1} << random() % 19);
+    next += random() % (std::size_t{1} << (3 + 6 * (random() % 3)));
     if (next >= d) return indices;
     indices.push_back(static_cast<std::uint32_t>(next++));
   }
