@@ -122,8 +122,7 @@ __device__ __forceinline__ void load_integers(const CodesView& codes, const std:
   if constexpr (kCoding == Coding::kSign1) {
     const uint32_t byte = row_codes<kCoding>(codes, row)[k / 8];
 #pragma unroll
-    for (unsigned j = 0; j < kCount; ++j)
-      q[j] = (byte >> j & 1) != 0 ? 1.0f : -1.0f;
+    for (unsigned j = 0; j < kCount; ++j) q[j] = (byte >> j & 1) != 0 ? 1.0f : -1.0f;
   } else {
     constexpr unsigned kBits = kCount == 4 ? 8 : 4, kHalf = 1u << (kBits - 1);
     // Two's complement to excess: q + kHalf in each field.
@@ -169,8 +168,8 @@ __device__ __forceinline__ uint32_t packed_code(const uint8_t* source, size_t k,
 }
 
 /// values[j] = coordinate k + j of a row, as coordinate arithmetic sees it (kernels/cell/decode.h).
-/// From `d` on any value; k is a multiple of kGroup, k < d. Returns what no magnitude exceeds; NaN where
-/// there may be one.
+/// From `d` on any value; k is a multiple of kGroup, k < d. Returns what no magnitude exceeds; NaN
+/// where there may be one.
 template <Coding kCoding, bool kWhole>
 __device__ __forceinline__ float load_group(const CodesView& codes, const std::byte* row, size_t k,
                                             float (&values)[kGroup<kCoding>], Whole<kWhole>) {

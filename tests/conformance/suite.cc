@@ -365,6 +365,8 @@ TEST_P(Conformance, GramOfSeveralBlocks) {
   };
   for (const Codec codec : {Codec::kF16, Codec::kI8B})
     check(make_cohort({37, 8300, codec, Values::kNormal}, random), 0.25);
+  // Blocks shorter than the words that codes are read in, and rows for every place of a tile.
+  check(make_cohort({66, 200, Codec::kI8B, Values::kNormal, 40, 3}, random), 0.25);
   // Rows for the tensor cores: stretches of one scale, and one block of several.
   constexpr std::size_t kD = 4 * canonical::kBlock + 100;
   HostCohort host = make_cohort({66, kD, Codec::kI8S, Values::kNormal}, random);
@@ -373,6 +375,7 @@ TEST_P(Conformance, GramOfSeveralBlocks) {
     host.exponents[b] = static_cast<std::int8_t>(b < 2 * blocks ? -9 : b < 3 * blocks ? -7 : -9);
   host.exponents[3 * blocks + 1] = -8;
   check(host, 0.5);
+  check(host, 0.1);     // between two products, so that each block rounds
   check(host, 0x1p45);  // too large for whole products to be exact
 }
 
