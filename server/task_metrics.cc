@@ -59,8 +59,11 @@ void TaskMetrics::show(std::string_view state, RoundNumber number, std::uint32_t
   round.set(static_cast<double>(number));
   cohort.set(complete);
   model_version.set(static_cast<double>(version));
+  // The new one first: a scrape in between had better see two than none.
   for (std::size_t i = 0; i < kRoundStates.size(); ++i)
-    states[i]->set(kRoundStates[i] == state ? 1 : 0);
+    if (kRoundStates[i] == state) states[i]->set(1);
+  for (std::size_t i = 0; i < kRoundStates.size(); ++i)
+    if (kRoundStates[i] != state) states[i]->set(0);
 }
 
 void TaskMetrics::finished(std::string_view outcome) {

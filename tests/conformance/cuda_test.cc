@@ -8,7 +8,6 @@ Subject cuda_subject() {
   Subject subject{"cuda", {}, MUSTER_EMULATED};
   subject.options.kind = "cuda";
   subject.options.memory_bytes = std::size_t{subject.emulated ? 8u : 2048u} << 20;
-  subject.options.host_bytes = std::size_t{1} << 20;
   subject.options.hang_seconds = 600;
   return subject;
 }

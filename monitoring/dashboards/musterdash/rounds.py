@@ -34,11 +34,13 @@ def per_task(name, *matchers):
 
 
 def state_number():
-    """One number a task: the place of its state in STATES, from 1."""
-    return " + ".join(
-        per_task("muster_round_state", f'state="{state}"') + f" * {number}"
+    """One number a task: the place of its state in STATES, from 1. A scrape in the middle of a change sees both
+    states, or none: then the later one, or nothing."""
+    states = " or ".join(
+        series("muster_round_state", TASK, f'state="{state}"') + f" * {number}"
         for number, state in enumerate(STATES, 1)
     )
+    return f"max by (task) ({states}) > 0"
 
 
 def now(page):
