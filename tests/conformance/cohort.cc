@@ -46,8 +46,19 @@ float tiny(Codec codec) {
   return 0x1p-149f;
 }
 
-float draw(const Shape& shape, float common, Random& random) {
-  switch (shape.values) {
+/// What column k of a striped cohort holds: 64 columns alike, of 1024 the last 320 of another kind.
+Values stripe_of(std::size_t k, Random& random) {
+  constexpr Values kOdd[] = {Values::kZeros, Values::kClustered, Values::kEqual,
+                             Values::kSubnormal};
+  const std::size_t stripe = k / 64 % 16;
+  if (stripe < 11) return Values::kNormal;
+  if (stripe < 15) return kOdd[stripe - 11];
+  return one_in(random, 10) ? Values::kZeros : Values::kSubnormal;  // few zeros between others
+}
+
+float draw(const Shape& shape, std::size_t k, float common, Random& random) {
+  const Values values = shape.values == Values::kStriped ? stripe_of(k, random) : shape.values;
+  switch (values) {
     case Values::kNormal:
       return static_cast<float>(std::normal_distribution<double>(0, 0.02)(random));
     case Values::kSubnormal:
@@ -69,6 +80,8 @@ float draw(const Shape& shape, float common, Random& random) {
       return static_cast<float>(std::normal_distribution<double>(0, 0.02)(random));
     case Values::kBimodal:
       return (one_in(random, 2) ? 0.5f : -0.5f) + static_cast<float>(uniform(random, 0, 1e-6));
+    case Values::kStriped:
+      break;
     case Values::kPoisoned:
       if (one_in(random, 7))
         return one_in(random, 2) ? kNaN : one_in(random, 2) ? kInfinity : -kInfinity;
@@ -161,7 +174,7 @@ void put_code(const HostCohort& cohort, std::vector<std::byte>& row, std::size_t
 std::vector<std::byte> encode_row(const Shape& shape, const HostCohort& cohort, float common,
                                   Random& random) {
   std::vector<float> values(shape.d);
-  for (float& value : values) value = draw(shape, common, random);
+  for (std::size_t k = 0; k < shape.d; ++k) values[k] = draw(shape, k, common, random);
   std::vector<std::byte> row(payload_bytes(cohort.format, shape.d));
   const int most = largest_code(shape.codec);
   switch (shape.codec) {

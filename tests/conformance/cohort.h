@@ -22,6 +22,7 @@ enum class Values {
   kHuge,       ///< two in five at kBound, either sign
   kClustered,  ///< two in five within a few ulps of where a fifth is cut off
   kBimodal,    ///< two narrow heaps, far apart
+  kStriped,    ///< many columns of kNormal, then some where ranks meet ties of several kinds
   kPoisoned,   ///< within bound, with NaN and infinities
   kWild,       ///< anything the codec can say
 };

@@ -83,6 +83,19 @@ TEST_P(Conformance, KeptSumOfManyTiles) {
     check_kept_sums({700, emulated() ? 67u : 1111u, codec, Values::kNormal, 40}, random);
 }
 
+/// Where few rows are left of a search, and where many are, in one chunk: a tile is searched in one
+/// way, the next in another. Rows that a cache holds, and more than it does.
+TEST_P(Conformance, KeptSumOfColumnsOfManyKinds) {
+  Random random(seed());
+  for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI4B}) {
+    if (HasFailure()) return;
+    check_kept_sums(
+        {emulated() ? 100u : 650u, emulated() ? 1100u : 2222u, codec, Values::kStriped, 40},
+        random);
+    if (!emulated()) check_kept_sums({2600, 1100, codec, Values::kStriped, 40}, random);
+  }
+}
+
 /// The same few payloads over and over: counts beyond 16 bits at the price of little memory.
 TEST_P(Conformance, KeptSumOfAMillionRows) {
   Random random(seed());

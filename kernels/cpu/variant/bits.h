@@ -104,29 +104,36 @@ MUSTER_CELL void transpose_eight(const Bits* v, Bits* target, size_t target_pitc
   target[4 * p] = e, target[5 * p] = f, target[6 * p] = g, target[7 * p] = h;
 }
 
+/// The lower, or the upper, halves of 32-bit lanes of two vectors: a's below b's.
+MUSTER_CELL Bits join_lower(Bits a, Bits b) {
+  return choose(Bits{} + lower_halves(16), a, b << 16);
+}
+MUSTER_CELL Bits join_upper(Bits a, Bits b) {
+  return choose(Bits{} + lower_halves(16), a >> 16, b);
+}
+
 /// kBits vectors of kBits-bit lanes: bit i of lane l of vector j becomes bit j of lane l of vector
 /// i, stored `pitch` apart. Its own inverse.
 template <int kBits>
 MUSTER_CELL void transpose(const Bits* v, Bits* target, size_t pitch) {
   static_assert(kBits == 8 || kBits == 16 || kBits == 32);
-  Bits coarse[kBits];
-  const Bits* bytes = v;
   if constexpr (kBits == 32) {
-    for (int i = 0; i < 8; ++i) {
-      Bits a = v[i], b = v[i + 8], c = v[i + 16], d = v[i + 24];
-      exchange<16>(a, c), exchange<16>(b, d);
-      exchange<8>(a, b), exchange<8>(c, d);
-      coarse[i] = a, coarse[i + 8] = b, coarse[i + 16] = c, coarse[i + 24] = d;
-    }
-    bytes = coarse;
+    Bits lower[16], upper[16];
+    for (int i = 0; i < 16; ++i) lower[i] = join_lower(v[i], v[i + 16]);
+    for (int i = 0; i < 16; ++i) upper[i] = join_upper(v[i], v[i + 16]);
+    transpose<16>(lower, target, pitch);
+    transpose<16>(upper, target + 16 * pitch, pitch);
   } else if constexpr (kBits == 16) {
+    Bits coarse[16];
     for (int i = 0; i < 8; ++i) {
       coarse[i] = v[i], coarse[i + 8] = v[i + 8];
       exchange<8>(coarse[i], coarse[i + 8]);
     }
-    bytes = coarse;
+    transpose<8>(coarse, target, pitch);
+    transpose<8>(coarse + 8, target + 8 * pitch, pitch);
+  } else {
+    transpose_eight(v, target, pitch);
   }
-  for (size_t i = 0; i < kBits; i += 8) transpose_eight(bytes + i, target + i * pitch, pitch);
 }
 
 }  // namespace

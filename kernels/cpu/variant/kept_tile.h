@@ -22,8 +22,15 @@ constexpr size_t kRowsAhead = 16;
 /// A panel, its planes and the rows of the next one take no more where the next one is asked for
 /// early: most of the second cache level.
 constexpr size_t kAheadBytes = 832 * 1024;
+/// Rows of a panel are read in place where they take no more: later they would be read from memory
+/// again, and from a different page each.
+constexpr size_t kInPlaceBytes = 512 * 1024;
+
+/// The first digits of a key: all but the lower half of 32, which is seldom needed (few_rows.h).
+constexpr size_t first_digits(size_t key_bits) { return key_bits < 16 ? key_bits : 16; }
 
 struct TileShape {
+  size_t key_bits;
   int slices;            ///< vectors of a row
   size_t columns;        ///< keys of a row
   size_t row_groups;     ///< groups that hold rows
@@ -33,9 +40,11 @@ struct TileShape {
   size_t plane_vectors;  ///< planes of a tile
   size_t panel_tiles;    ///< tiles loaded together
 
-  /// Coordinates and planes of a panel, and the sets of two ranks.
-  size_t scratch_vectors() const {
-    return panel_tiles * (tile_vectors + plane_vectors) + 2 * groups;
+  size_t panel_columns() const { return panel_tiles * columns; }
+  size_t panel_bytes() const { return panel_tiles * tile_vectors * kVectorBytes; }
+  /// What the search for the first digits touches: their planes, and the sets of two ranks.
+  size_t walk_bytes() const {
+    return (panel_tiles * plane_pitch * first_digits(key_bits) + 2 * groups) * kVectorBytes;
   }
 };
 
@@ -45,6 +54,7 @@ TileShape tile_shape(size_t key_bits, size_t n, size_t d) {
          (n / rows * 4 * kVectorBytes > kWalkBytes || kMaxTileColumns / rows >= 2 * d))
     rows *= 2;
   TileShape shape;
+  shape.key_bits = key_bits;
   shape.slices = static_cast<int>(key_bits / rows);
   shape.columns = kMaxTileColumns / rows;
   shape.row_groups = (n + rows - 1) / rows;

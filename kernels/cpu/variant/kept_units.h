@@ -14,17 +14,18 @@ namespace {
 /// Columns summed side by side: no more than the narrowest tile of 32-bit keys has.
 constexpr size_t kSumColumns = kVectorBytes / sizeof(float);
 
-/// sums[c] = clamped values of the rows, `pitch` apart, on the grid, modulo 2^64; c < kSumColumns.
+/// sums[c] = clamped values of the rows (tile_rows.h) on the grid, modulo 2^64; c < kSumColumns.
 /// kNear: the boundaries, and so all clamped values, are within cell::kNearGrid.
-template <cell::Coding kCoding, bool kNear, class Stored>
-void sum_clamped(const Stored* __restrict rows, size_t n, size_t pitch,
-                 const Stored* __restrict lowest, const Stored* __restrict highest, double grid,
-                 uint64_t* __restrict sums) {
+template <cell::Coding kCoding, bool kNear, class Rows, class Stored>
+void sum_clamped(const Rows& rows, size_t n, const Stored* __restrict lowest,
+                 const Stored* __restrict highest, double grid, uint64_t* __restrict sums) {
   for (size_t c = 0; c < kSumColumns; ++c) sums[c] = kNear ? -n * cell::kNearBits : 0;
   for (size_t row = 0; row < n; ++row) {
-    const Stored* __restrict at = rows + row * pitch;
+    // A copy in one place: g++ makes no vectors where rows lie anywhere.
+    alignas(64) Stored at[kSumColumns];
+    memcpy(at, rows.at(row), sizeof at);
     for (size_t c = 0; c < kSumColumns; ++c) {
-      Stored x = at[c];
+      Stored x = Rows::stored(at[c]);
       x = x < lowest[c] ? lowest[c] : x;
       x = x > highest[c] ? highest[c] : x;
       const float value = StoredAs<kCoding>::value(x);
@@ -39,9 +40,9 @@ constexpr size_t kShortRows = 257;
 
 /// sums[c] += clamped codes (0 .. 255) of the rows; c < kVectorBytes. Lanes of 16 bits hold two
 /// columns: the sum of whole lanes, modulo 2^16, and the sum of the upper columns give both.
-void add_clamped_bytes(const uint8_t* __restrict stored, size_t n, size_t pitch,
-                       const uint8_t* __restrict lowest, const uint8_t* __restrict highest,
-                       uint32_t* __restrict sums) {
+template <class Rows>
+void add_clamped_bytes(const Rows& rows, size_t n, const uint8_t* __restrict lowest,
+                       const uint8_t* __restrict highest, uint32_t* __restrict sums) {
   using Bytes [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint8_t;
   using Shorts [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint16_t;
   const Bytes low = *reinterpret_cast<const Bytes*>(lowest);
@@ -50,7 +51,9 @@ void add_clamped_bytes(const uint8_t* __restrict stored, size_t n, size_t pitch,
     const size_t last = n - first < kShortRows ? n : first + kShortRows;
     Shorts lanes = {}, uppers = {};
     for (size_t row = first; row < last; ++row) {
-      Bytes x = *reinterpret_cast<const Bytes*>(stored + row * pitch);
+      Bits wire;
+      memcpy(&wire, rows.at(row), sizeof wire);
+      Bytes x = reinterpret_cast<Bytes>(Rows::stored(wire));
       x = x < low ? low : x;
       x = x > high ? high : x;
       const Shorts pair = reinterpret_cast<Shorts>(x);
@@ -79,11 +82,12 @@ CodeShift code_shift(int exponent, int grid_bits) {
 MUSTER_CELL int32_t code_of(uint8_t stored) { return int32_t{stored} - 128; }
 
 /// The sum of clamped codes that lose digits on the grid, each rounded.
-int64_t sum_rounded_codes(const uint8_t* rows, size_t n, size_t pitch, uint8_t lowest,
-                          uint8_t highest, int32_t right) {
+template <class Rows>
+int64_t sum_rounded_codes(const Rows& rows, size_t n, uint8_t lowest, uint8_t highest,
+                          int32_t right) {
   int64_t total = 0;
   for (size_t row = 0; row < n; ++row) {
-    uint8_t x = rows[row * pitch];
+    uint8_t x = Rows::stored(*rows.at(row));
     x = x < lowest ? lowest : x;
     x = x > highest ? highest : x;
     total += cell::shift_even(code_of(x), right);

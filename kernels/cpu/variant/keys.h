@@ -20,18 +20,19 @@ constexpr uint8_t kTopBit8 = 0x80u;
 /// sent, where these are as wide.
 template <cell::Coding kCoding>
 struct StoredAs {
-  using Stored = float;  ///< never -0
+  using Stored = float;  ///< -0 may come right before +0: they are the same on the grid
   using Key = uint32_t;
   MUSTER_CELL static float before_all() { return cell::float_of(0xff800000u); }
   MUSTER_CELL static float past_all() { return cell::float_of(cell::kInfinityBits); }
   MUSTER_CELL static float value(float x) { return x; }
-  MUSTER_CELL static Bits from_wire(Bits x) {
-    using Floats [[gnu::vector_size(kVectorBytes)]] = float;
-    return reinterpret_cast<Bits>(reinterpret_cast<Floats>(x) + 0.0f);
-  }
-  MUSTER_CELL static Bits keys(Bits x) {
-    using Signed [[gnu::vector_size(kVectorBytes)]] = int32_t;
-    return x ^ (reinterpret_cast<Bits>(reinterpret_cast<Signed>(x) >> 31) | kTopBit32);
+  MUSTER_CELL static float from_wire(float x) { return x; }
+  MUSTER_CELL static Bits from_wire(Bits x) { return x; }
+  /// The halves of keys, of the halves of values; the lower ones depend on the sign in the upper.
+  MUSTER_CELL static Bits upper_keys(Bits upper) { return upper ^ (signs(upper) | 0x80008000u); }
+  MUSTER_CELL static Bits lower_keys(Bits lower, Bits upper) { return lower ^ signs(upper); }
+  MUSTER_CELL static Bits signs(Bits upper) {
+    using Signed [[gnu::vector_size(kVectorBytes)]] = int16_t;
+    return reinterpret_cast<Bits>(reinterpret_cast<Signed>(upper) >> 15);
   }
   MUSTER_CELL static float stored(uint32_t key) {
     return cell::value_of(static_cast<int32_t>(key ^ kTopBit32));
@@ -42,6 +43,7 @@ struct StoredAsHalf {
   using Key = uint16_t;
   MUSTER_CELL static uint16_t before_all() { return 0; }
   MUSTER_CELL static uint16_t past_all() { return 0xffff; }
+  MUSTER_CELL static uint16_t from_wire(uint16_t x) { return cell::ordered_half(x); }
   MUSTER_CELL static Bits from_wire(Bits x) {
     using Halves [[gnu::vector_size(kVectorBytes)]] = uint16_t;
     const Halves bits = reinterpret_cast<Halves>(x);
@@ -67,6 +69,7 @@ struct StoredAs<cell::Coding::kI8S> {
   MUSTER_CELL static uint8_t before_all() { return 0; }
   MUSTER_CELL static uint8_t past_all() { return 0xff; }
   MUSTER_CELL static Bits keys(Bits x) { return x; }
+  MUSTER_CELL static uint8_t from_wire(uint8_t x) { return x ^ kTopBit8; }
   MUSTER_CELL static Bits from_wire(Bits x) { return x ^ 0x80808080u; }
   MUSTER_CELL static uint8_t stored(uint8_t key) { return key; }
 };
@@ -81,7 +84,7 @@ MUSTER_CELL void load_row(const ChunkView& view, size_t row, size_t begin, size_
   const std::byte* data = view.rows[row];
   if constexpr (kCoding == cell::Coding::kF32) {
     const float* source = reinterpret_cast<const float*>(data) + begin;
-    for (size_t k = 0; k < count; ++k) stored[k] = source[k] + 0.0f;
+    for (size_t k = 0; k < count; ++k) stored[k] = source[k];
   } else if constexpr (kCoding == cell::Coding::kF16 || kCoding == cell::Coding::kBF16) {
     const uint16_t* source = reinterpret_cast<const uint16_t*>(data) + begin;
     for (size_t k = 0; k < count; ++k) stored[k] = cell::ordered_half(source[k]);
@@ -92,12 +95,11 @@ MUSTER_CELL void load_row(const ChunkView& view, size_t row, size_t begin, size_
       const float scale = codes.scales[k >> view.log2_block];
       const int8_t* source = codes.codes + k;
       float* target = stored + (k - begin);
-      for (size_t j = 0; j < stop - k; ++j) target[j] = cell::decode_i8(scale, source[j]) + 0.0f;
+      for (size_t j = 0; j < stop - k; ++j) target[j] = cell::decode_i8(scale, source[j]);
       k = stop;
     }
   } else if constexpr (kCoding == kPacked) {
     decode_strip(view, row, begin, count, stored);
-    for (size_t k = 0; k < count; ++k) stored[k] += 0.0f;
   } else {
     static_assert(kCoding == cell::Coding::kI8S);
     const uint8_t* source = reinterpret_cast<const uint8_t*>(data) + begin;

@@ -16,9 +16,9 @@
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
 
-/// Keys of a tile as bits.
+/// Consecutive digits of the keys of a tile, as bits.
 struct Planes {
-  const Bits* plane;  ///< kBits of them, least significant digit first
+  const Bits* plane;  ///< `digits` of them, least significant first
   size_t pitch;       ///< groups from plane to plane
   size_t groups;      ///< multiple of kCountBlock
   int slices;
@@ -27,7 +27,7 @@ struct Planes {
 /// The search for the key of one rank.
 struct RankSearch {
   Bits* eligible;  ///< one vector a group: rows that agree with the digits found so far
-  Bits* key;       ///< result, sliced: one vector a digit, least significant first
+  Bits* key;       ///< result, sliced: one vector a digit of the planes, least significant first
   int digits;      ///< of the rank
   Bits left[kCountDigits + 1];  ///< the rank within the eligible rows, sliced
   Bits bit;                     ///< the digit found last
@@ -39,9 +39,16 @@ void start_search(RankSearch& search, uint32_t rank, size_t n) {
     search.left[search.digits] = all_bits((rank >> search.digits & 1) != 0);
 }
 
-/// Zeros of plane `digit` within the eligible rows. kAbove: planes above it, as far as they matter:
-/// 0 and 1 need no stored set.
-template <int kAbove, bool kFew, class Meanwhile>
+/// What `eligible` lacks or holds when a digit is counted.
+enum class Eligible {
+  kAll,         ///< every row is, and nothing is stored
+  kByAbove,     ///< nothing is stored, and the digit above has been found
+  kButByAbove,  ///< all is stored but the digit above
+  kStored       ///< all is stored
+};
+
+/// Zeros of plane `digit` within the eligible rows, which are brought up to date.
+template <Eligible kEligible, bool kFew, class Meanwhile>
 void count_zeros(const Planes& planes, int digit, const RankSearch& search, Meanwhile& meanwhile,
                  SlicedCount& count) {
   const Bits* __restrict plane = planes.plane + static_cast<size_t>(digit) * planes.pitch;
@@ -51,13 +58,20 @@ void count_zeros(const Planes& planes, int digit, const RankSearch& search, Mean
   count_vectors<kFew>(
       planes.groups,
       [&](size_t g) {
-        if constexpr (kAbove == 0) return ~plane[g];
-        const Bits before = kAbove == 1 ? all_bits(true) : eligible[g];
+        if constexpr (kEligible == Eligible::kAll) return ~plane[g];
+        if constexpr (kEligible == Eligible::kStored) return eligible[g] & ~plane[g];
+        const Bits before = kEligible == Eligible::kByAbove ? all_bits(true) : eligible[g];
         const Bits now = where_equal(before, above[g], bit);
         eligible[g] = now;
         return now & ~plane[g];
       },
       meanwhile, count);
+}
+
+/// Stores what agrees with the lowest digit of the planes too, which has been found.
+void settle_eligible(const Planes& planes, const RankSearch& search) {
+  for (size_t g = 0; g < planes.groups; ++g)
+    search.eligible[g] = where_equal(search.eligible[g], planes.plane[g], search.bit);
 }
 
 /// One more digit: it is one where the rank lies past the zeros. kDigits as in fold_count().
@@ -99,42 +113,45 @@ void fold_rows(int slices, SlicedCount& count) {
   if (kBits > 16 && slices <= 16) fold_count<16, kDigits>(count);
 }
 
-template <int kBits, bool kFew, class Meanwhile>
-void find_keys_of(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
+template <int kBits, int kDigits, bool kFresh, bool kFew, class Meanwhile>
+void find_digits_of(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
   // A group holds at most kBits rows.
-  constexpr int kDigits = !kFew ? 0 : kFewDigits + (kBits > 16 ? 5 : kBits > 8 ? 4 : 3);
+  constexpr int kOfCount = !kFew ? 0 : kFewDigits + (kBits > 16 ? 5 : kBits > 8 ? 4 : 3);
   if constexpr (kFew)
     for (int s = 0; s < searches; ++s)
-      for (int j = search[s].digits; j < kDigits; ++j) search[s].left[j] = Bits{};
-  for (int digit = kBits - 1; digit >= 0; --digit) {
+      for (int j = search[s].digits; j < kOfCount; ++j) search[s].left[j] = Bits{};
+  for (int digit = kDigits - 1; digit >= 0; --digit) {
     SlicedCount zeros;
     for (int s = 0; s < searches; ++s) {
       // At the top all rows are eligible, in every search.
-      const bool counted = digit == kBits - 1 && s > 0;
+      const bool counted = kFresh && digit == kDigits - 1 && s > 0;
       if (!counted) {
-        if (digit == kBits - 1)
-          count_zeros<0, kFew>(planes, digit, search[s], meanwhile, zeros);
-        else if (digit == kBits - 2)
-          count_zeros<1, kFew>(planes, digit, search[s], meanwhile, zeros);
+        if (digit == kDigits - 1)
+          count_zeros<kFresh ? Eligible::kAll : Eligible::kStored, kFew>(planes, digit, search[s],
+                                                                         meanwhile, zeros);
+        else if (kFresh && digit == kDigits - 2)
+          count_zeros<Eligible::kByAbove, kFew>(planes, digit, search[s], meanwhile, zeros);
         else
-          count_zeros<2, kFew>(planes, digit, search[s], meanwhile, zeros);
-        fold_rows<kBits, kDigits>(planes.slices, zeros);
+          count_zeros<Eligible::kButByAbove, kFew>(planes, digit, search[s], meanwhile, zeros);
+        fold_rows<kBits, kOfCount>(planes.slices, zeros);
       }
-      take_digit<kDigits>(digit, zeros, search[s]);
+      take_digit<kOfCount>(digit, zeros, search[s]);
     }
   }
 }
 
-/// Fills search[s].key for `searches` searches that have been started. Where the registers hold the
-/// counts `meanwhile()` is called for each kCountBlock groups of a plane and a search.
-template <int kBits, class Meanwhile>
-void find_keys(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
+/// Fills search[s].key for `searches` searches with the kDigits digits of the planes: the first
+/// digits of kBits-bit keys where kFresh, of searches that have been started; else those after the
+/// digits found before, whose eligible rows are settled. Where the registers hold the counts
+/// `meanwhile()` is called for each kCountBlock groups of a plane and a search.
+template <int kBits, int kDigits, bool kFresh, class Meanwhile>
+void find_digits(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
   // With sixteen registers they would only be in each other's way.
   constexpr bool kRegisters = kVectorBytes == 64;
   if (kRegisters && planes.groups < kFewVectors)
-    find_keys_of<kBits, true>(planes, search, searches, meanwhile);
+    find_digits_of<kBits, kDigits, kFresh, true>(planes, search, searches, meanwhile);
   else
-    find_keys_of<kBits, false>(planes, search, searches, meanwhile);
+    find_digits_of<kBits, kDigits, kFresh, false>(planes, search, searches, meanwhile);
 }
 
 }  // namespace
