@@ -93,6 +93,11 @@ struct KeptSumJob {
   std::uint32_t high = 0;  ///< largest values left out
   int grid_bits = 0;
   std::int64_t* target = nullptr;
+  /// Where the backend bounds_kept_sums(): values that are not finite, or of a greater magnitude
+  /// than `bound`, may end the job without sums; *beyond tells, host memory, once the stream has
+  /// been waited for. Null: the caller knows that all are within.
+  float bound = 0;
+  bool* beyond = nullptr;
 };
 
 /// Rows made of rows: row r of n() is the mean of those it lists, or of all but those, rounded to
@@ -352,6 +357,8 @@ class Backend {
   virtual void inspect(const InspectJob& job, Stream stream) = 0;
   virtual void accumulate(const AccumulateJob& job, Stream stream) = 0;
   virtual void kept_sum(const KeptSumJob& job, Stream stream) = 0;
+  /// Whether kept_sum() looks at the bound of such codes itself, which spares inspect() a pass.
+  virtual bool bounds_kept_sums(Codec /*codec*/) const { return false; }
   virtual void window_sum(const WindowSumJob& job, Stream stream) = 0;
   virtual void count(const CountJob& job, Stream stream) = 0;
   virtual void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) = 0;

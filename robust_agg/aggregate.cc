@@ -108,6 +108,12 @@ Result<ValidRows> ValidRows::inspect(const Plan& plan, kernels::Backend& backend
   return valid;
 }
 
+Result<ValidRows> ValidRows::presumed(const Plan& plan, kernels::Backend& backend, Cohort& cohort) {
+  MUSTER_ASSIGN(ValidRows valid, over(plan, backend, cohort));
+  MUSTER_TRY(valid.settle(std::vector<double>(cohort.size()), std::vector<bool>(cohort.size())));
+  return valid;
+}
+
 Result<ValidRows> ValidRows::from(const SketchedCohort& sketched, const Plan& plan,
                                   kernels::Backend& backend, Cohort& cohort) {
   MUSTER_CHECK_OP(sketched.indices.size(), ==, std::size_t{cohort.size()});
@@ -232,6 +238,31 @@ Result<Folded> fold_cohort(const Plan& plan, kernels::Backend& backend, Cohort& 
   return folded;
 }
 
+/// Whether the rule's kernel looks at the bound of values itself: then a cohort without an invalid
+/// update, as most are, is read once.
+bool bounds_as_it_sums(const Plan& plan, const kernels::Backend& backend, const Cohort& cohort) {
+  const PlanRequest& request = plan.request;
+  const std::uint32_t n = cohort.size();
+  if (!request.pre_steps.empty() || shape_of(request.rule) != Shape::kCoordinate ||
+      n < minimum_cohort(request.pre_steps, request.rule, n))
+    return false;
+  const std::uint32_t f = fault_bound(request.pre_steps, request.rule).of(n);
+  return window_of(request.rule, n, f).keep == 0 && plan.decoded_pitch == 0 &&
+         backend.bounds_kept_sums(request.format.codec);
+}
+
+/// The outcome where all rows are valid, else none.
+Result<std::optional<Outcome>> aggregate_presumed(const Plan& plan, kernels::Backend& backend,
+                                                  Cohort& cohort, std::int64_t* sum) {
+  MUSTER_ASSIGN(ValidRows rows, ValidRows::presumed(plan, backend, cohort));
+  Outcome outcome;
+  outcome.n = rows.n();
+  outcome.f = fault_bound(plan.request.pre_steps, plan.request.rule).of(rows.n());
+  const Execution run{plan, backend, rows, outcome.f, sum};
+  MUSTER_ASSIGN(const bool valid, sum_kept_of_presumed(run, outcome));
+  return valid ? std::optional(std::move(outcome)) : std::nullopt;
+}
+
 }  // namespace
 
 Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& cohort,
@@ -243,6 +274,10 @@ Result<Outcome> aggregate(const Plan& plan, kernels::Backend& backend, Cohort& c
   MUSTER_CHECK_OP(cohort.weights().size(), ==, std::size_t{cohort.size()});
   MUSTER_CHECK_OP(cohort.ranks().size(), ==, std::size_t{cohort.size()});
   const Rule& rule = plan.request.rule;
+  if (bounds_as_it_sums(plan, backend, cohort)) {
+    MUSTER_ASSIGN(std::optional<Outcome> outcome, aggregate_presumed(plan, backend, cohort, sum));
+    if (outcome) return std::move(*outcome);
+  }
   std::optional<Folded> folded;
   SketchedCohort own;
   if (!uses_sketches(rule)) {

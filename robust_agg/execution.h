@@ -24,6 +24,9 @@ class ValidRows {
   /// Looks at every chunk of every row once. Norms are 0 where nobody reads them.
   static Result<ValidRows> inspect(const Plan& plan, kernels::Backend& backend, Cohort& cohort);
 
+  /// All rows, taken to be valid until a kernel says otherwise; reads nothing.
+  static Result<ValidRows> presumed(const Plan& plan, kernels::Backend& backend, Cohort& cohort);
+
   /// From what a fold saw; reads nothing.
   static Result<ValidRows> from(const SketchedCohort& sketched, const Plan& plan,
                                 kernels::Backend& backend, Cohort& cohort);
@@ -123,6 +126,9 @@ Status average_rows(const Execution& run, std::span<const std::uint32_t> rows, O
 /// Each fills divisor, selected and chosen of `outcome`.
 Status fold_rows(const Execution& run, Outcome& outcome);
 Status sum_kept(const Execution& run, Outcome& outcome);
+/// The same on rows presumed valid, in one pass over them where two are needed otherwise; false,
+/// and nothing of use in `outcome` and `sum`, where one is not.
+Result<bool> sum_kept_of_presumed(const Execution& run, Outcome& outcome);
 Status average_selected(const Execution& run, Outcome& outcome);
 Status geometric_median(const Execution& run, Outcome& outcome);
 Status clip_around_centre(const Execution& run, Outcome& outcome);

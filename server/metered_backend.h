@@ -37,6 +37,7 @@ class MeteredBackend final : public kernels::Backend {
   void inspect(const kernels::InspectJob& job, kernels::Stream stream) override;
   void accumulate(const kernels::AccumulateJob& job, kernels::Stream stream) override;
   void kept_sum(const kernels::KeptSumJob& job, kernels::Stream stream) override;
+  bool bounds_kept_sums(Codec codec) const override { return inner_.bounds_kept_sums(codec); }
   void window_sum(const kernels::WindowSumJob& job, kernels::Stream stream) override;
   void count(const kernels::CountJob& job, kernels::Stream stream) override;
   void kept_sum_of_counts(const kernels::KeptSumOfCountsJob& job, kernels::Stream stream) override;

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/limits.h"
@@ -90,6 +92,7 @@ class CpuBackend final : public Backend {
   void inspect(const InspectJob& job, Stream stream) override;
   void accumulate(const AccumulateJob& job, Stream stream) override;
   void kept_sum(const KeptSumJob& job, Stream stream) override;
+  bool bounds_kept_sums(Codec codec) const override { return codec == Codec::kF32; }
   void window_sum(const WindowSumJob& job, Stream stream) override;
   void count(const CountJob& job, Stream stream) override;
   void kept_sum_of_counts(const KeptSumOfCountsJob& job, Stream stream) override;
@@ -237,12 +240,17 @@ void CpuBackend::kept_sum(const KeptSumJob& job, Stream) {
   MUSTER_CHECK_OP(std::uint64_t{job.low} + job.high, <, job.codes.n());
   MUSTER_CHECK_OP(job.codes.n(), <, kKeptSumRows);
   const ChunkView codes = view(job.codes);
-  const KeptSumView kept{job.low, job.high, job.grid_bits, std::ldexp(1.0, job.grid_bits),
-                         job.target};
+  MUSTER_CHECK(job.beyond == nullptr || bounds_kept_sums(job.codes.format.codec));
+  KeptSumView kept{job.low, job.high, job.grid_bits, std::ldexp(1.0, job.grid_bits), job.target};
+  if (job.beyond != nullptr)
+    kept.most_bits = cell::magnitude_bits(std::min(job.bound, std::numeric_limits<float>::max()));
   const std::size_t scratch = kernels_.kept_sum_scratch(codes.coding, codes.n, codes.d);
+  std::atomic<bool> beyond = false;
   split_coordinates(codes.d, codes.n, [&](std::size_t begin, std::size_t end, std::size_t worker) {
-    kernels_.kept_sum(codes, kept, begin, end, scratch_[worker].reserve(scratch));
+    if (!kernels_.kept_sum(codes, kept, begin, end, scratch_[worker].reserve(scratch)))
+      beyond = true;
   });
+  if (job.beyond != nullptr) *job.beyond = beyond;
 }
 
 void CpuBackend::count(const CountJob& job, Stream) {

@@ -41,6 +41,9 @@ struct KeptSumView {
   int grid_bits;
   double grid;  ///< 2^grid_bits
   std::int64_t* target;
+  /// Greatest magnitude of F32 values, as bits; those beyond end the job. UINT32_MAX: not looked
+  /// at.
+  std::uint32_t most_bits = UINT32_MAX;
 };
 
 struct RelateView {
@@ -197,7 +200,8 @@ struct KernelTable {
   /// Coordinates [begin, end).
   void (*accumulate)(const ChunkView&, const AccumulateView&, std::size_t begin, std::size_t end);
   /// Coordinates [begin, end); n < 2^24. `scratch`: kept_sum_scratch bytes, 64-byte aligned.
-  void (*kept_sum)(const ChunkView&, const KeptSumView&, std::size_t begin, std::size_t end,
+  /// False where a value is beyond most_bits.
+  bool (*kept_sum)(const ChunkView&, const KeptSumView&, std::size_t begin, std::size_t end,
                    void* scratch);
   std::size_t (*kept_sum_scratch)(cell::Coding, std::size_t n, std::size_t d);
   /// Coordinates [begin, end). `scratch`: kCountScratchBytes.

@@ -1,6 +1,9 @@
 // Order statistics where selections go wrong: every small cohort, sizes around what counters and
 // tiles hold, hostile columns, a million rows, and histograms in place of rows.
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "tests/conformance/reference.h"
 #include "tests/conformance/suite.h"
@@ -93,6 +96,52 @@ TEST_P(Conformance, KeptSumOfColumnsOfManyKinds) {
         {emulated() ? 100u : 650u, emulated() ? 1100u : 2222u, codec, Values::kStriped, 40},
         random);
     if (!emulated()) check_kept_sums({2600, 1100, codec, Values::kStriped, 40}, random);
+  }
+}
+
+/// What is beyond the bound ends the job, wherever it is; nothing else does.
+TEST_P(Conformance, KeptSumLooksAtTheBound) {
+  if (!backend_->bounds_kept_sums(Codec::kF32))
+    GTEST_SKIP() << "this backend leaves it to inspect()";
+  Random random(seed());
+  for (const std::size_t n : {1u, 7u, 64u, 65u, 300u, 3000u}) {
+    const Shape shape{n, n > 1000 ? 70u : 1111u, Codec::kF32, Values::kNormal, 40};
+    SCOPED_TRACE(shape.to_string());
+    HostCohort host = make_cohort(shape, random);
+    const auto cut = static_cast<std::uint32_t>(n / 5);
+    std::int64_t* target =
+        upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d)));
+    const auto is_beyond = [&](float bound) {
+      const DeviceCohort cohort(*backend_, host);
+      bool beyond = false;
+      backend_->kept_sum({cohort.codes(), cut, cut, shape.grid_bits, target, bound, &beyond},
+                         Stream::kCompute);
+      backend_->wait(backend_->record(Stream::kCompute));
+      return beyond;
+    };
+    EXPECT_FALSE(is_beyond(kBound));
+    ASSERT_EQ(download(target, shape.d),
+              reference_kept_sum(reference_columns(host), cut, cut, shape.grid_bits));
+    for (int repetition = 0; repetition < 20; ++repetition) {
+      std::vector<std::byte>& row = host.rows[random() % n];
+      const std::size_t k = repetition < 2 ? repetition * (shape.d - 1) : random() % shape.d;
+      const std::vector<std::byte> before = row;
+      const float bound = 12.5f;
+      const float bad[] = {std::nextafter(bound, 13.0f),
+                           -std::nextafter(bound, 13.0f),
+                           std::numeric_limits<float>::max(),
+                           std::numeric_limits<float>::infinity(),
+                           -std::numeric_limits<float>::infinity(),
+                           -std::numeric_limits<float>::quiet_NaN()};
+      const float value = bad[random() % std::size(bad)];
+      std::memcpy(&row[4 * k], &value, 4);
+      EXPECT_TRUE(is_beyond(bound)) << value << " at " << k;
+      EXPECT_EQ(is_beyond(std::numeric_limits<float>::infinity()), !std::isfinite(value)) << value;
+      std::memcpy(&row[4 * k], &bound, 4);
+      EXPECT_FALSE(is_beyond(bound)) << k;
+      row = before;
+    }
+    release_uploads();
   }
 }
 

@@ -111,6 +111,42 @@ TEST(Aggregate, FindsAnInvalidRowInALaterChunk) {
   EXPECT_THAT(answer.values, ::testing::Each(1.0));
 }
 
+/// Rules whose kernel looks at the bound itself read a cohort once; again only where a row is
+/// invalid, wherever that shows: so many rows that they are searched, and so few that they are
+/// sorted.
+TEST(Aggregate, ReadsValidRowsOnce) {
+  std::mt19937 random(5);
+  for (const std::size_t n : {9u, 150u}) {
+    Rows rows(n, Vector(700));
+    for (Vector& row : rows)
+      for (double& value : row) value = std::normal_distribution<double>()(random);
+    const auto f = static_cast<std::uint32_t>(n / 5);
+    for (const Rule& rule : {Rule(Median{}), Rule(TrimmedMean{faulty(f)})}) {
+      const Conditions conditions{.rule = rule, .chunk_coordinates = 256};
+      const Answer clean = run(conditions, rows);
+      ASSERT_TRUE(clean.status.ok());
+      EXPECT_EQ(run_on(cpu_backend(), conditions, rows).reads, 3u);
+      for (const double bad : {kNaN, kInfinity, -64.01, 1e38})
+        for (const std::size_t at : {0u, 255u, 256u, 699u}) {
+          Rows broken = rows;
+          broken.insert(broken.begin() + static_cast<std::ptrdiff_t>(at % n), Vector(700));
+          broken[at % n][at] = bad;
+          const Answer answer = run(conditions, broken);
+          ASSERT_TRUE(answer.status.ok());
+          EXPECT_EQ(answer.sum, clean.sum) << bad << " at " << at;
+          EXPECT_EQ(answer.outcome.n, n);
+          EXPECT_EQ(answer.outcome.invalid, 1u);
+          EXPECT_EQ(run_on(cpu_backend(), conditions, broken).reads, at / 256 + 1 + 6);
+        }
+      // The bound itself is within.
+      Rows widest = rows;
+      widest[1][300] = 64;
+      EXPECT_EQ(run(conditions, widest).outcome.n, n);
+      EXPECT_EQ(run_on(cpu_backend(), conditions, widest).reads, 3u);
+    }
+  }
+}
+
 TEST(Aggregate, NeverTrimsLessThanItWasTold) {
   const Rows rows(8, Vector{1, 2});
   for (const std::uint32_t f : {4u, 5u, 100u}) {

@@ -65,10 +65,10 @@ void keep_boundaries(const KeptSumView& job, int searches, Boundaries<Stored>& f
 
 /// Finds the boundaries of a tile. `planes`: `digits` of them, all or the upper; where those turn
 /// out too few the lower ones are added, and false is returned.
-template <cell::Coding kCoding, class Rows, class Stored, class Meanwhile>
+template <cell::Coding kCoding, class Rows, class Stored>
 bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, const Rows& rows,
                      Bits* planes, Digits digits, const SearchScratch& scratch,
-                     Meanwhile& meanwhile, Boundaries<Stored>& found) {
+                     Boundaries<Stored>& found) {
   constexpr int kBits = 8 * sizeof(Stored);
   constexpr int kFirst = static_cast<int>(first_digits(kBits));
   BoundarySearches<Stored> searches(shape, job, n, scratch.eligible);
@@ -76,11 +76,11 @@ bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
   Planes walked{planes, shape.plane_pitch, shape.groups, shape.slices};
   bool enough = true;
   if (kBits == kFirst || digits == Digits::kAll) {
-    find_digits<kBits, kBits, true>(walked, search, searches.count, meanwhile);
+    find_digits<kBits, kBits, true>(walked, search, searches.count);
   } else if constexpr (kBits > kFirst) {
     walked.plane = planes + (kBits - kFirst) * shape.plane_pitch;
     for (int s = 0; s < searches.count; ++s) search[s].key += kBits - kFirst;
-    find_digits<kBits, kFirst, true>(walked, search, searches.count, meanwhile);
+    find_digits<kBits, kFirst, true>(walked, search, searches.count);
     for (int s = 0; s < searches.count; ++s) {
       settle_eligible(walked, search[s]);
       search[s].key -= kBits - kFirst;
@@ -98,7 +98,7 @@ bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
                                            planes + g);
     }
     walked.plane = planes;
-    find_digits<kBits, kBits - kFirst, false>(walked, search, searches.count, meanwhile);
+    find_digits<kBits, kBits - kFirst, false>(walked, search, searches.count);
   }
   keep_boundaries(job, searches.count, found, [&](int s, Stored* side) {
     unslice_keys<kCoding>(searches.key[s], shape.columns, side);

@@ -46,15 +46,13 @@ MUSTER_CELL Bits add_vectors(Bits* low, const Next& next, size_t first) {
 }
 
 /// count = set bits of next(0) .. next(n - 1) at each position; n a multiple of kCountBlock, and
-/// with kFew less than kFewVectors, and `meanwhile()` called once a block.
-template <bool kFew, class Next, class Meanwhile>
-MUSTER_CELL void count_vectors(size_t n, const Next& next, Meanwhile& meanwhile,
-                               SlicedCount& count) {
+/// with kFew less than kFewVectors.
+template <bool kFew, class Next>
+MUSTER_CELL void count_vectors(size_t n, const Next& next, SlicedCount& count) {
   constexpr int kLow = kFew ? kFewDigits : 4;
   Bits low[kLow] = {};
   int digits = kLow;
   for (size_t block = 0; block < n; block += kCountBlock) {
-    if constexpr (kFew) meanwhile();
     Bits carry = add_vectors<4>(low, next, block);
 #pragma GCC unroll 8
     for (int j = 4; j < kLow; ++j) carry = add_carry(low[j], carry);

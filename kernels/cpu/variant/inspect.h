@@ -28,6 +28,27 @@ uint32_t count_beyond(const float* __restrict values, size_t count, uint32_t bit
   return beyond;
 }
 
+/// Whether coordinates [begin, end) of all rows of F32 have magnitudes of at most these bits.
+bool magnitudes_within(const ChunkView& view, size_t begin, size_t end, uint32_t bits) {
+  constexpr size_t kColumns = 256;
+  for (size_t k = begin; k < end; k += kColumns) {
+    const size_t count = end - k < kColumns ? end - k : kColumns;
+    alignas(64) uint32_t most[kColumns] = {};
+    for (size_t row = 0; row < view.n; ++row) {
+      if (row + kRowsAhead < view.n)
+        prefetch_row(view, cell::Coding::kF32, row + kRowsAhead, k, k + count);
+      const float* __restrict values = reinterpret_cast<const float*>(view.rows[row]) + k;
+      for (size_t c = 0; c < count; ++c) {
+        const uint32_t magnitude = cell::magnitude_bits(values[c]);
+        most[c] = magnitude > most[c] ? magnitude : most[c];
+      }
+    }
+    for (size_t c = 0; c < count; ++c)
+      if (most[c] > bits) return false;
+  }
+  return true;
+}
+
 void inspect_floats(const ChunkView& view, float bound, bool norms, size_t row, size_t begin,
                     size_t count, BlockSummary* summary) {
   alignas(64) float values[canonical::kBlock];

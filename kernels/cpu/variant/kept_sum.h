@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/cpu/variant/boundaries.h"
+#include "kernels/cpu/variant/inspect.h"
 #include "kernels/cpu/variant/kept_units.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
@@ -29,6 +30,13 @@ void sum_rows(const int32_t* __restrict keys, size_t first, size_t last, double 
       sums[c] += cell::to_grid(cell::value_of(keys[row * kColumnTile + c]), grid);
 }
 
+/// Whether the job may take coordinates [begin, end).
+template <cell::Coding kCoding>
+bool within_bound(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end) {
+  return kCoding != cell::Coding::kF32 || job.most_bits == UINT32_MAX ||
+         magnitudes_within(view, begin, end, job.most_bits);
+}
+
 /// Columns [begin, end) by networks; n <= kNetworkRows.
 void sort_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
                   int32_t* keys) {
@@ -42,31 +50,6 @@ void sort_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin, s
     sum_rows(keys, job.low, view.n - job.high, job.grid, sums);
     memcpy(job.target + k, sums, count * sizeof(int64_t));
   }
-}
-
-/// The rows of the next panel, asked for a few at a time while this one is searched: memory works
-/// while arithmetic does.
-struct NextPanel {
-  const ChunkView& view;
-  cell::Coding coding;
-  size_t begin, end;  ///< columns
-  size_t at_once;     ///< rows
-  size_t row = 0;
-
-  MUSTER_CELL void operator()() {
-    for (size_t i = 0; i < at_once && row < view.n; ++i)
-      prefetch_row(view, coding, row++, begin, end);
-  }
-};
-
-/// Rows to ask for at once, so that all have been asked for when the tiles of a panel are searched;
-/// none where they would push each other out of the cache.
-size_t rows_at_once(const TileShape& shape, const KeptSumView& job, size_t n) {
-  const size_t searches = (job.low > 0 ? 1u : 0u) + (job.high > 0 ? 1u : 0u);
-  const size_t digits = first_digits(shape.key_bits);
-  const size_t calls = shape.panel_tiles * (digits - 1) * searches * shape.groups / kCountBlock;
-  const bool fits = 2 * shape.panel_bytes() + shape.walk_bytes() <= kAheadBytes;
-  return calls == 0 || !fits ? 0 : (n + calls - 1) / calls;
 }
 
 /// Whether |value| is within cell::kNearGrid on the grid for all columns.
@@ -151,9 +134,9 @@ SelectionScratch selection_scratch(const TileShape& shape) {
 /// alike.
 constexpr int kPanelsSlicedWhole = 8;
 
-/// Columns [begin, end) by bit-sliced selection.
+/// Columns [begin, end) by bit-sliced selection; false where a value is beyond the job's bound.
 template <cell::Coding kCoding>
-void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
+bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
                     std::byte* scratch) {
   using Stored = typename StoredAs<kCoding>::Stored;
   const TileShape shape = tile_shape(8 * sizeof(Stored), view.n, view.d);
@@ -170,22 +153,20 @@ void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
     found.highest[c] = StoredAs<kCoding>::past_all();
   }
   const size_t step = shape.panel_columns();
-  const size_t at_once = rows_at_once(shape, job, view.n);
   int sliced_whole = 0;  // panels to come
   for (size_t first = begin; first < end; first += step) {
     const size_t last = end - first < step ? end : first + step;
+    // First of all: what is not finite has no place in a search.
+    if (!within_bound<kCoding>(view, job, first, last)) return false;
     const Digits digits = sliced_whole > 0 ? Digits::kAll : Digits::kUpper;
     sliced_whole -= sliced_whole > 0 ? 1 : 0;
-    NextPanel next{view, kCoding, last, end - last < step ? end : last + step,
-                   last < end ? at_once : 0};
     // rows_of(k): the tile at column k.
     const auto sum_tiles = [&](const auto& rows_of) {
       Bits* sliced = planes;
       for (size_t k = first; k < last; k += shape.columns, sliced += shape.plane_vectors) {
         const size_t count = last - k < shape.columns ? last - k : shape.columns;
         const auto rows = rows_of(k);
-        if (!find_boundaries<kCoding>(shape, job, view.n, rows, sliced, digits, search, next,
-                                      found))
+        if (!find_boundaries<kCoding>(shape, job, view.n, rows, sliced, digits, search, found))
           sliced_whole = kPanelsSlicedWhole;
         if constexpr (kCoding == cell::Coding::kI8S)
           sum_codes(view, job, k, count, rows, found);
@@ -212,13 +193,19 @@ void select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
       return RowsOfPanel<kCoding>{reinterpret_cast<const Stored*>(tile), shape.columns};
     });
   }
+  return true;
 }
 
-void kept_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
+bool kept_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
               void* scratch) {
   std::byte* const bytes = static_cast<std::byte*>(scratch);
-  if (view.n <= kNetworkRows && view.coding != cell::Coding::kI8S)
-    return sort_and_sum(view, job, begin, end, static_cast<int32_t*>(scratch));
+  if (view.n <= kNetworkRows && view.coding != cell::Coding::kI8S) {
+    if (view.coding == cell::Coding::kF32 &&
+        !within_bound<cell::Coding::kF32>(view, job, begin, end))
+      return false;
+    sort_and_sum(view, job, begin, end, static_cast<int32_t*>(scratch));
+    return true;
+  }
   switch (view.coding) {
     case cell::Coding::kF32:
       return select_and_sum<cell::Coding::kF32>(view, job, begin, end, bytes);
@@ -236,6 +223,7 @@ void kept_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_
     case cell::Coding::kHsq:
       return select_and_sum<kPacked>(view, job, begin, end, bytes);
   }
+  return false;
 }
 
 size_t kept_sum_scratch(cell::Coding coding, size_t n, size_t d) {

@@ -16,12 +16,6 @@ constexpr size_t kMaxTileColumns = 8 * kVectorBytes;
 /// long one: kPieceBytes, while the coordinates of all rows stay within kPanelBytes.
 constexpr size_t kPieceBytes = 256;
 constexpr size_t kPanelBytes = 3 * 1024 * 1024;
-/// Rows asked for ahead of the one that is read. As many pieces as a core has requests under way;
-/// more would push each other out of the second cache level where rows lie a power of two apart.
-constexpr size_t kRowsAhead = 16;
-/// A panel, its planes and the rows of the next one take no more where the next one is asked for
-/// early: most of the second cache level.
-constexpr size_t kAheadBytes = 832 * 1024;
 /// Rows of a panel are read in place where they take no more: later they would be read from memory
 /// again, and from a different page each.
 constexpr size_t kInPlaceBytes = 512 * 1024;
@@ -42,10 +36,6 @@ struct TileShape {
 
   size_t panel_columns() const { return panel_tiles * columns; }
   size_t panel_bytes() const { return panel_tiles * tile_vectors * kVectorBytes; }
-  /// What the search for the first digits touches: their planes, and the sets of two ranks.
-  size_t walk_bytes() const {
-    return (panel_tiles * plane_pitch * first_digits(key_bits) + 2 * groups) * kVectorBytes;
-  }
 };
 
 TileShape tile_shape(size_t key_bits, size_t n, size_t d) {

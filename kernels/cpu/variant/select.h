@@ -48,9 +48,8 @@ enum class Eligible {
 };
 
 /// Zeros of plane `digit` within the eligible rows, which are brought up to date.
-template <Eligible kEligible, bool kFew, class Meanwhile>
-void count_zeros(const Planes& planes, int digit, const RankSearch& search, Meanwhile& meanwhile,
-                 SlicedCount& count) {
+template <Eligible kEligible, bool kFew>
+void count_zeros(const Planes& planes, int digit, const RankSearch& search, SlicedCount& count) {
   const Bits* __restrict plane = planes.plane + static_cast<size_t>(digit) * planes.pitch;
   const Bits* __restrict above = plane + planes.pitch;
   Bits* __restrict eligible = search.eligible;
@@ -65,7 +64,7 @@ void count_zeros(const Planes& planes, int digit, const RankSearch& search, Mean
         eligible[g] = now;
         return now & ~plane[g];
       },
-      meanwhile, count);
+      count);
 }
 
 /// Stores what agrees with the lowest digit of the planes too, which has been found.
@@ -113,8 +112,8 @@ void fold_rows(int slices, SlicedCount& count) {
   if (kBits > 16 && slices <= 16) fold_count<16, kDigits>(count);
 }
 
-template <int kBits, int kDigits, bool kFresh, bool kFew, class Meanwhile>
-void find_digits_of(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
+template <int kBits, int kDigits, bool kFresh, bool kFew>
+void find_digits_of(const Planes& planes, RankSearch* search, int searches) {
   // A group holds at most kBits rows.
   constexpr int kOfCount = !kFew ? 0 : kFewDigits + (kBits > 16 ? 5 : kBits > 8 ? 4 : 3);
   if constexpr (kFew)
@@ -128,11 +127,11 @@ void find_digits_of(const Planes& planes, RankSearch* search, int searches, Mean
       if (!counted) {
         if (digit == kDigits - 1)
           count_zeros<kFresh ? Eligible::kAll : Eligible::kStored, kFew>(planes, digit, search[s],
-                                                                         meanwhile, zeros);
+                                                                         zeros);
         else if (kFresh && digit == kDigits - 2)
-          count_zeros<Eligible::kByAbove, kFew>(planes, digit, search[s], meanwhile, zeros);
+          count_zeros<Eligible::kByAbove, kFew>(planes, digit, search[s], zeros);
         else
-          count_zeros<Eligible::kButByAbove, kFew>(planes, digit, search[s], meanwhile, zeros);
+          count_zeros<Eligible::kButByAbove, kFew>(planes, digit, search[s], zeros);
         fold_rows<kBits, kOfCount>(planes.slices, zeros);
       }
       take_digit<kOfCount>(digit, zeros, search[s]);
@@ -142,16 +141,15 @@ void find_digits_of(const Planes& planes, RankSearch* search, int searches, Mean
 
 /// Fills search[s].key for `searches` searches with the kDigits digits of the planes: the first
 /// digits of kBits-bit keys where kFresh, of searches that have been started; else those after the
-/// digits found before, whose eligible rows are settled. Where the registers hold the counts
-/// `meanwhile()` is called for each kCountBlock groups of a plane and a search.
-template <int kBits, int kDigits, bool kFresh, class Meanwhile>
-void find_digits(const Planes& planes, RankSearch* search, int searches, Meanwhile& meanwhile) {
+/// digits found before, whose eligible rows are settled.
+template <int kBits, int kDigits, bool kFresh>
+void find_digits(const Planes& planes, RankSearch* search, int searches) {
   // With sixteen registers they would only be in each other's way.
   constexpr bool kRegisters = kVectorBytes == 64;
   if (kRegisters && planes.groups < kFewVectors)
-    find_digits_of<kBits, kDigits, kFresh, true>(planes, search, searches, meanwhile);
+    find_digits_of<kBits, kDigits, kFresh, true>(planes, search, searches);
   else
-    find_digits_of<kBits, kDigits, kFresh, false>(planes, search, searches, meanwhile);
+    find_digits_of<kBits, kDigits, kFresh, false>(planes, search, searches);
 }
 
 }  // namespace

@@ -127,6 +127,10 @@ void decode_strip(const ChunkView& view, size_t row, size_t begin, size_t count,
   }
 }
 
+/// Rows asked for ahead of the one that is read. As many pieces as a core has requests under way;
+/// more would push each other out of the second cache level where rows lie a power of two apart.
+constexpr size_t kRowsAhead = 16;
+
 /// Asks for coordinates [begin, end) of a row of the coding: into the second cache level, which has
 /// more requests under way than the first. Codes shorter than a byte are not worth the wait.
 MUSTER_CELL void prefetch_row(const ChunkView& view, cell::Coding coding, size_t row, size_t begin,
