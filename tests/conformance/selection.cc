@@ -91,7 +91,7 @@ TEST_P(Conformance, KeptSumOfManyTiles) {
 TEST_P(Conformance, KeptSumOfColumnsOfManyKinds) {
   Random random(seed());
   for (const Codec codec : {Codec::kF32, Codec::kI8B, Codec::kI4B}) {
-    if (HasFailure()) return;
+    if (HasFailure() || (emulated() && codec != Codec::kF32)) return;
     check_kept_sums(
         {emulated() ? 100u : 650u, emulated() ? 1100u : 2222u, codec, Values::kStriped, 40},
         random);

@@ -112,6 +112,13 @@ MUSTER_CELL Bits join_upper(Bits a, Bits b) {
   return choose(Bits{} + lower_halves(16), a >> 16, b);
 }
 
+/// The greater of each pair of 16-bit lanes.
+MUSTER_CELL Bits greater_halves(Bits a, Bits b) {
+  using Halves [[gnu::vector_size(kVectorBytes)]] = uint16_t;
+  const Halves x = reinterpret_cast<Halves>(a), y = reinterpret_cast<Halves>(b);
+  return reinterpret_cast<Bits>(x > y ? x : y);
+}
+
 /// kBits vectors of kBits-bit lanes: bit i of lane l of vector j becomes bit j of lane l of vector
 /// i, stored `pitch` apart. Its own inverse.
 template <int kBits>

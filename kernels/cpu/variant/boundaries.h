@@ -93,9 +93,9 @@ bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
       return true;
     }
     for (size_t g = 0; g < shape.row_groups; ++g) {
-      Bits buffer[kBits];
+      Bits buffer[kBits], ignored;
       slice_group<kCoding, Digits::kLower>(rows.group(shape, g, buffer), shape.plane_pitch,
-                                           planes + g);
+                                           planes + g, ignored);
     }
     walked.plane = planes;
     find_digits<kBits, kBits - kFirst, false>(walked, search, searches.count);

@@ -28,25 +28,15 @@ uint32_t count_beyond(const float* __restrict values, size_t count, uint32_t bit
   return beyond;
 }
 
-/// Whether coordinates [begin, end) of all rows of F32 have magnitudes of at most these bits.
-bool magnitudes_within(const ChunkView& view, size_t begin, size_t end, uint32_t bits) {
-  constexpr size_t kColumns = 256;
-  for (size_t k = begin; k < end; k += kColumns) {
-    const size_t count = end - k < kColumns ? end - k : kColumns;
-    alignas(64) uint32_t most[kColumns] = {};
-    for (size_t row = 0; row < view.n; ++row) {
-      if (row + kRowsAhead < view.n)
-        prefetch_row(view, cell::Coding::kF32, row + kRowsAhead, k, k + count);
-      const float* __restrict values = reinterpret_cast<const float*>(view.rows[row]) + k;
-      for (size_t c = 0; c < count; ++c) {
-        const uint32_t magnitude = cell::magnitude_bits(values[c]);
-        most[c] = magnitude > most[c] ? magnitude : most[c];
-      }
-    }
-    for (size_t c = 0; c < count; ++c)
-      if (most[c] > bits) return false;
-  }
-  return true;
+/// Whether coordinates [begin, end) of rows [first, n) of F32 have magnitudes of at most these
+/// bits.
+bool magnitudes_within(const ChunkView& view, size_t first, size_t begin, size_t end,
+                       uint32_t bits) {
+  uint32_t beyond = 0;
+  for (size_t row = first; row < view.n && beyond == 0; ++row)
+    beyond =
+        count_beyond(reinterpret_cast<const float*>(view.rows[row]) + begin, end - begin, bits);
+  return beyond == 0;
 }
 
 void inspect_floats(const ChunkView& view, float bound, bool norms, size_t row, size_t begin,

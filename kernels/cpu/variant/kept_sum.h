@@ -30,11 +30,14 @@ void sum_rows(const int32_t* __restrict keys, size_t first, size_t last, double 
       sums[c] += cell::to_grid(cell::value_of(keys[row * kColumnTile + c]), grid);
 }
 
-/// Whether the job may take coordinates [begin, end).
-template <cell::Coding kCoding>
-bool within_bound(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end) {
-  return kCoding != cell::Coding::kF32 || job.most_bits == UINT32_MAX ||
-         magnitudes_within(view, begin, end, job.most_bits);
+/// Whether coordinates [begin, end) of F32 rows are within the bound, where the job has one.
+/// `greatest`: the upper half of the greatest magnitude in rows [0, seen). It settles most panels;
+/// the others, and the other rows, are looked at.
+bool within_bound(const ChunkView& view, const KeptSumView& job, size_t begin, size_t end,
+                  uint16_t greatest, size_t seen) {
+  if (view.coding != cell::Coding::kF32 || job.most_bits == UINT32_MAX) return true;
+  return magnitudes_within(view, greatest < job.most_bits >> 16 ? seen : 0, begin, end,
+                           job.most_bits);
 }
 
 /// Columns [begin, end) by networks; n <= kNetworkRows.
@@ -153,15 +156,16 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
     found.highest[c] = StoredAs<kCoding>::past_all();
   }
   const size_t step = shape.panel_columns();
-  int sliced_whole = 0;  // panels to come
+  const size_t group = shape.key_bits / static_cast<size_t>(shape.slices);
+  const size_t full_rows = view.n / group * group;  // those of full groups
+  int sliced_whole = 0;                             // panels to come
   for (size_t first = begin; first < end; first += step) {
     const size_t last = end - first < step ? end : first + step;
-    // First of all: what is not finite has no place in a search.
-    if (!within_bound<kCoding>(view, job, first, last)) return false;
     const Digits digits = sliced_whole > 0 ? Digits::kAll : Digits::kUpper;
     sliced_whole -= sliced_whole > 0 ? 1 : 0;
-    // rows_of(k): the tile at column k.
-    const auto sum_tiles = [&](const auto& rows_of) {
+    // rows_of(k): the tile at column k. What is not finite has no place in a search.
+    const auto sum_tiles = [&](uint16_t greatest, const auto& rows_of) {
+      if (!within_bound(view, job, first, last, greatest, full_rows)) return false;
       Bits* sliced = planes;
       for (size_t k = first; k < last; k += shape.columns, sliced += shape.plane_vectors) {
         const size_t count = last - k < shape.columns ? last - k : shape.columns;
@@ -173,25 +177,30 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
         else
           sum_values<kCoding>(view, job, k, count, rows, found);
       }
+      return true;
     };
     if constexpr (has_wire_vectors(kCoding)) {
       if (last - first == step && shape.panel_bytes() <= kInPlaceBytes) {
-        digits == Digits::kAll
-            ? slice_in_place<kCoding, Digits::kAll>(view, shape, first, last, planes)
-            : slice_in_place<kCoding, Digits::kUpper>(view, shape, first, last, planes);
-        sum_tiles([&](size_t k) {
-          return RowsInPlace<kCoding>{view.rows, view.n, k * sizeof(Stored)};
-        });
+        const uint16_t greatest =
+            digits == Digits::kAll
+                ? slice_in_place<kCoding, Digits::kAll>(view, shape, first, last, planes)
+                : slice_in_place<kCoding, Digits::kUpper>(view, shape, first, last, planes);
+        if (!sum_tiles(greatest, [&](size_t k) {
+              return RowsInPlace<kCoding>{view.rows, view.n, k * sizeof(Stored)};
+            }))
+          return false;
         continue;
       }
     }
-    digits == Digits::kAll
-        ? load_panel<kCoding, Digits::kAll>(view, shape, first, last, panel, planes)
-        : load_panel<kCoding, Digits::kUpper>(view, shape, first, last, panel, planes);
-    sum_tiles([&](size_t k) {
-      const Bits* tile = panel + (k - first) / shape.columns * shape.tile_vectors;
-      return RowsOfPanel<kCoding>{reinterpret_cast<const Stored*>(tile), shape.columns};
-    });
+    const uint16_t greatest =
+        digits == Digits::kAll
+            ? load_panel<kCoding, Digits::kAll>(view, shape, first, last, panel, planes)
+            : load_panel<kCoding, Digits::kUpper>(view, shape, first, last, panel, planes);
+    if (!sum_tiles(greatest, [&](size_t k) {
+          const Bits* tile = panel + (k - first) / shape.columns * shape.tile_vectors;
+          return RowsOfPanel<kCoding>{reinterpret_cast<const Stored*>(tile), shape.columns};
+        }))
+      return false;
   }
   return true;
 }
@@ -200,9 +209,7 @@ bool kept_sum(const ChunkView& view, const KeptSumView& job, size_t begin, size_
               void* scratch) {
   std::byte* const bytes = static_cast<std::byte*>(scratch);
   if (view.n <= kNetworkRows && view.coding != cell::Coding::kI8S) {
-    if (view.coding == cell::Coding::kF32 &&
-        !within_bound<cell::Coding::kF32>(view, job, begin, end))
-      return false;
+    if (!within_bound(view, job, begin, end, 0, 0)) return false;
     sort_and_sum(view, job, begin, end, static_cast<int32_t*>(scratch));
     return true;
   }

@@ -83,13 +83,17 @@ enum class Digits {
   kAll
 };
 
-/// Planes of a group, from its coordinates; `planes` begins with the least digit of the key.
+/// Planes of a group, from its coordinates; `planes` begins with the least digit of the key. Of
+/// floats, `greatest` becomes the greater of itself and the upper halves of all magnitudes.
 template <cell::Coding kCoding, Digits kDigits>
-MUSTER_CELL void slice_group(const Bits* __restrict stored, size_t pitch, Bits* __restrict planes) {
+MUSTER_CELL void slice_group(const Bits* __restrict stored, size_t pitch, Bits* __restrict planes,
+                             Bits& greatest) {
   constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
   if constexpr (kBits == 32) {
     Bits upper[16];
     for (size_t i = 0; i < 16; ++i) upper[i] = join_upper(stored[i], stored[i + 16]);
+    for (size_t i = 0; i < 16 && kDigits != Digits::kLower; ++i)
+      greatest = greater_halves(greatest, upper[i] & 0x7fff7fffu);
     if constexpr (kDigits != Digits::kUpper) {
       Bits lower[16];
       for (size_t i = 0; i < 16; ++i)
@@ -114,15 +118,24 @@ MUSTER_CELL void end_planes(const TileShape& shape, Bits* planes) {
       planes[b * shape.plane_pitch + g] = all_bits(true);
 }
 
+MUSTER_CELL uint16_t greatest_half(Bits halves) {
+  uint16_t each[kVectorBytes / sizeof(uint16_t)], greatest = 0;
+  memcpy(each, &halves, sizeof each);
+  for (const uint16_t half : each) greatest = half > greatest ? half : greatest;
+  return greatest;
+}
+
 /// Planes of a panel whose rows are read in place, columns [begin, end), all its tiles whole. A
 /// group is sliced as soon as its rows are there: the arithmetic of one hides the wait for the
 /// next.
+/// Returns, of floats, the upper half of the greatest magnitude in the groups that are full.
 template <cell::Coding kCoding, Digits kDigits>
-void slice_in_place(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
-                    Bits* __restrict planes) {
+uint16_t slice_in_place(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
+                        Bits* __restrict planes) {
   using Rows = RowsInPlace<kCoding>;
   constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
   const size_t rows = kBits / static_cast<size_t>(shape.slices);  // of a group
+  Bits greatest = {}, ignored = {};
   for (size_t g = 0; g < shape.row_groups; ++g) {
     for (size_t row = g * rows; row < (g + 1) * rows; ++row)
       if (row + kRowsAhead < view.n) prefetch_row(view, kCoding, row + kRowsAhead, begin, end);
@@ -131,11 +144,13 @@ void slice_in_place(const ChunkView& view, const TileShape& shape, size_t begin,
                      (begin + tile * shape.columns) * sizeof(typename Rows::Stored)};
       Bits buffer[kBits];
       slice_group<kCoding, kDigits>(all.group(shape, g, buffer), shape.plane_pitch,
-                                    planes + tile * shape.plane_vectors + g);
+                                    planes + tile * shape.plane_vectors + g,
+                                    (g + 1) * rows <= view.n ? greatest : ignored);
     }
   }
   for (size_t tile = 0; tile < shape.panel_tiles; ++tile)
     end_planes(shape, planes + tile * shape.plane_vectors);
+  return greatest_half(greatest);
 }
 
 /// Row `row` of a panel: columns [begin, end), in the tiles that begin at `panel`. Free columns are
@@ -159,10 +174,11 @@ MUSTER_CELL void load_panel_row(const ChunkView& view, const TileShape& shape, s
 /// A panel: columns [begin, end) of all rows as consecutive tiles, and their planes; group by
 /// group, as above.
 template <cell::Coding kCoding, Digits kDigits>
-void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
-                Bits* __restrict panel, Bits* __restrict planes) {
+uint16_t load_panel(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
+                    Bits* __restrict panel, Bits* __restrict planes) {
   constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
   const size_t rows = kBits / static_cast<size_t>(shape.slices);  // of a group
+  Bits greatest = {}, ignored = {};
   const size_t tiles = (end - begin + shape.columns - 1) / shape.columns;
   for (size_t g = 0; g < shape.row_groups; ++g) {
     for (size_t row = g * rows; row < (g + 1) * rows; ++row) {
@@ -171,10 +187,12 @@ void load_panel(const ChunkView& view, const TileShape& shape, size_t begin, siz
     }
     for (size_t tile = 0; tile < tiles; ++tile)
       slice_group<kCoding, kDigits>(panel + tile * shape.tile_vectors + g * kBits,
-                                    shape.plane_pitch, planes + tile * shape.plane_vectors + g);
+                                    shape.plane_pitch, planes + tile * shape.plane_vectors + g,
+                                    (g + 1) * rows <= view.n ? greatest : ignored);
   }
   for (size_t tile = 0; tile < tiles; ++tile)
     end_planes(shape, planes + tile * shape.plane_vectors);
+  return greatest_half(greatest);
 }
 
 }  // namespace
