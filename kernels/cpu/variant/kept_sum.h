@@ -118,6 +118,32 @@ void sum_codes(const ChunkView& view, const KeptSumView& job, size_t begin, size
   }
 }
 
+/// The sum of the one or two values that are kept, which are the boundaries themselves: a median.
+template <cell::Coding kCoding, class Stored>
+void sum_boundaries(const ChunkView& view, const KeptSumView& job, size_t begin, size_t count,
+                    const Boundaries<Stored>& found) {
+  const int64_t second = view.n - job.low - job.high == 2 ? 1 : 0;
+  const auto sum = [&](size_t k, const auto& units) {
+    job.target[begin + k] =
+        cell::add_weighted(units(found.lowest[k]), second, units(found.highest[k]));
+  };
+  if constexpr (kCoding == cell::Coding::kI8S) {
+    for (size_t k = 0; k < count;) {
+      const size_t stop = run_end(view, begin + k, begin + count) - begin;
+      const CodeShift shift =
+          code_shift(view.shared_exponents[(begin + k) >> view.log2_block], job.grid_bits);
+      for (; k < stop; ++k)
+        sum(k, [&](Stored x) {
+          const int64_t units = cell::shift_even(code_of(x), shift.right);
+          return static_cast<int64_t>(static_cast<uint64_t>(units) << shift.left);
+        });
+    }
+  } else {
+    for (size_t k = 0; k < count; ++k)
+      sum(k, [&](Stored x) { return cell::to_grid(StoredAs<kCoding>::value(x), job.grid); });
+  }
+}
+
 /// Where the parts of a scratch memory begin, in bytes; a panel comes first.
 struct SelectionScratch {
   size_t planes, eligible, few_keys, few_words, end;
@@ -172,7 +198,9 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
         const auto rows = rows_of(k);
         if (!find_boundaries<kCoding>(shape, job, view.n, rows, sliced, digits, search, found))
           sliced_whole = kPanelsSlicedWhole;
-        if constexpr (kCoding == cell::Coding::kI8S)
+        if (job.low > 0 && job.high > 0 && view.n - job.low - job.high <= 2)
+          sum_boundaries<kCoding>(view, job, k, count, found);
+        else if constexpr (kCoding == cell::Coding::kI8S)
           sum_codes(view, job, k, count, rows, found);
         else
           sum_values<kCoding>(view, job, k, count, rows, found);
