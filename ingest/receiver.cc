@@ -166,6 +166,8 @@ void Receiver::handle_message() {
   const int descriptor = zmq_msg_get(frame, ZMQ_SRCFD);
   parts_.guard.message_completed(descriptor, peer_.user_id);
   if (peer_.key.state == KeyState::kRevoked) parts_.guard.cut_soon(descriptor);
+  // Not as it was when the cycle began: what comes after drain() returned is not admitted.
+  pressure_.draining = draining_;
   Verdict verdict =
       parts_.intake.on_message(peer_, std::span(contents_).first(content_count_), now_, pressure_);
   if (verdict.slot != kNoSlot) {
@@ -252,7 +254,6 @@ Pressure Receiver::pressure() const {
   Pressure pressure;
   pressure.storage_fault = parts_.committer.faulted();
   pressure.disk_low = parts_.committer.disk_low();
-  pressure.draining = draining_.load(std::memory_order_relaxed);
   const Nanoseconds age = 2 * parts_.committer.queue_age() / kMillisecond;
   pressure.retry_ms = std::max(
       pace_.wait_ms(), static_cast<std::uint32_t>(std::min<Nanoseconds>(age, RetryPace::kMostMs)));
