@@ -343,7 +343,7 @@ class Backend {
 
   /// The host bytes must stay as they are until the stream passed the copy.
   virtual void upload(std::byte* target, ConstBytes source, Stream stream) = 0;
-  /// Waits until `target` is filled.
+  /// Waits until `target` is filled; an empty one, until all that was queued is done.
   virtual void download(MutableBytes target, const std::byte* source, Stream stream) = 0;
   virtual void fill_zero(std::byte* target, std::size_t bytes, Stream stream) = 0;
 

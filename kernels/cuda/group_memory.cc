@@ -62,7 +62,8 @@ void GroupMemory::upload(std::byte* target, ConstBytes source, Stream stream) {
 }
 
 void GroupMemory::download(MutableBytes target, const std::byte* source, Stream stream) {
-  if (target.empty()) return devices_[0]->download(target, nullptr, stream);
+  if (target.empty())  // to wait for the stream
+    for (const auto& device : devices_) device->download(target, nullptr, stream);
   while (!target.empty()) {
     Spread& from = spread(source);
     const std::size_t count = std::min(from.left(source), target.size());

@@ -90,6 +90,12 @@ void Conformance::release_uploads() {
   uploads_.clear();
 }
 
+void Conformance::keep_busy(Stream stream) {
+  const std::vector<std::byte> bytes(64);
+  std::byte* const target = upload(std::span<const std::byte>(bytes));
+  for (int i = 0; i < 2000; ++i) backend_->fill_zero(target, bytes.size(), stream);
+}
+
 std::byte* Conformance::upload_bytes(ConstBytes bytes) {
   std::vector<std::byte> guarded(bytes.begin(), bytes.end());
   guarded.resize(bytes.size() + kGuardBytes, kGuard);
@@ -100,18 +106,46 @@ std::byte* Conformance::upload_bytes(ConstBytes bytes) {
   return buffer.data;
 }
 
-/// More events than a backend keeps at a time: the first still says when its work is done, and
-/// another stream may read what it made.
+/// More events than a backend keeps at a time: the first still says when its work is done, which
+/// is long after it was queued, and another stream may read what it made.
 TEST_P(Conformance, AnEventStaysTrueHoweverManyFollow) {
-  const std::vector<std::byte> ones(4096, std::byte{1}), zeros(4096);
-  std::byte* const target = upload(std::span<const std::byte>(ones));
-  backend_->fill_zero(target, zeros.size(), Stream::kCompute);
-  const Event filled = backend_->record(Stream::kCompute);
-  for (int i = 0; i < 1000; ++i) backend_->record(Stream::kCopy);
-  backend_->wait(filled);
-  std::vector<std::byte> got(zeros.size());
-  backend_->download(got, target, Stream::kCopy);
-  EXPECT_EQ(got, zeros);
+  for (const int followers : {255, 256, 257, 1000}) {
+    const std::vector<std::byte> ones(4096, std::byte{1}), zeros(4096);
+    std::byte* const target = upload(std::span<const std::byte>(ones));
+    keep_busy(Stream::kCompute);
+    backend_->fill_zero(target, zeros.size(), Stream::kCompute);
+    const Event filled = backend_->record(Stream::kCompute);
+    for (int i = 0; i < followers; ++i) backend_->record(Stream::kCopy);
+    backend_->wait(filled);
+    std::vector<std::byte> got(zeros.size());
+    backend_->download(got, target, Stream::kCopy);
+    EXPECT_EQ(got, zeros) << followers << " events later";
+  }
+}
+
+/// An upload arrives as it was, however much else is uploaded before its copy comes to its turn.
+TEST_P(Conformance, UploadsKeepWhatTheyWereGiven) {
+  Random random(seed());
+  std::vector<std::byte> source(std::size_t{64} << 10);
+  for (std::byte& byte : source) byte = static_cast<std::byte>(random());
+  const std::vector<std::byte> zeros(source.size());
+  std::byte* const target = upload(std::span<const std::byte>(zeros));
+  std::byte* const other = upload(std::span<const std::byte>(zeros));
+  keep_busy(Stream::kCopy);
+  backend_->upload(target, source, Stream::kCopy);
+  for (int i = 0; i < 80; ++i) backend_->upload(other, zeros, Stream::kCompute);  // 5 MiB
+  backend_->wait(backend_->record(Stream::kCopy));
+  ASSERT_EQ(download(target, source.size()), source);
+}
+
+/// A download of nothing waits for the stream like any other.
+TEST_P(Conformance, DownloadingNothingWaits) {
+  for (const Stream stream : {Stream::kCompute, Stream::kCopy}) {
+    keep_busy(stream);
+    const Event queued = backend_->record(stream);
+    backend_->download({}, nullptr, stream);
+    EXPECT_TRUE(backend_->done(queued));
+  }
 }
 
 TEST_P(Conformance, InspectFindsNormsAndInvalidCoordinates) {

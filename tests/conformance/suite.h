@@ -56,6 +56,8 @@ class Conformance : public ::testing::TestWithParam<Subject> {
     return host;
   }
   void release_uploads();
+  /// Queues work that changes nothing and takes a while.
+  void keep_busy(Stream stream);
 
   std::unique_ptr<Backend> backend_;
 

@@ -102,6 +102,48 @@ TEST_F(GpuPolicy, MoreGpusThanThereAreIsARefusal) {
   EXPECT_EQ(start().reason, "cuda_unavailable");
 }
 
+TEST_F(GpuPolicy, AsManyGpusAsThereAreCanBeHad) {
+  config_.backend.kind = "cuda";
+  config_.backend.devices = 1;
+  EXPECT_EQ(start().kind, "cuda");
+}
+
+TEST_F(GpuPolicy, TheBudgetIsThereToTheLastByte) {
+  Stats stats;
+  const auto choice = choose_backend(config_, kSlab, storage_, stats);
+  ASSERT_TRUE(choice.ok());
+  kernels::Backend& backend = *choice->backend;
+  const kernels::Buffer all = backend.allocate(8 << 20).value();
+  EXPECT_EQ(backend.allocate(1).status().reason(), "backend_memory");
+  backend.release(all);
+  backend.release(backend.allocate(8 << 20).value());
+}
+
+/// A small need takes the smallest piece that is large enough, and leaves the large ones whole.
+TEST_F(GpuPolicy, SmallBuffersDoNotBreakLargePieces) {
+  Stats stats;
+  const auto choice = choose_backend(config_, kSlab, storage_, stats);
+  ASSERT_TRUE(choice.ok());
+  kernels::Backend& backend = *choice->backend;
+  constexpr std::size_t kKiB = 1024;
+  const auto take = [&](std::size_t kib) {
+    const auto buffer = backend.allocate(kib * kKiB);
+    EXPECT_TRUE(buffer.ok()) << kib << " KiB: " << buffer.status().to_string();
+    return buffer.ok() ? *buffer : kernels::Buffer{};
+  };
+  // 1 and 2 MiB to be free between what stays; behind, of 8 MiB and the reserve, 2.5.
+  const kernels::Buffer small = take(1024);
+  take(64);
+  const kernels::Buffer large = take(2048);
+  take(64);
+  take(3968);
+  backend.release(small);
+  backend.release(large);
+  take(1024);
+  take(2304);
+  take(512);
+}
+
 TEST_F(GpuPolicy, TheRunAfterAFailureIsTheCpusAndTheNextTriesAgain) {
   const sim::ChildEnd end = sim::in_child([&] { return run_until_failure("GPUSIM_FAIL_LAUNCH"); });
   ASSERT_EQ(end.status, 69) << end.output;
