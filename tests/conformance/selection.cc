@@ -79,6 +79,46 @@ TEST_P(Conformance, KeptSumOfHostileColumns) {
     }
 }
 
+/// One boundary near zero and the other so many grid steps away that no single addition rounds it.
+TEST_P(Conformance, KeptSumWithOneBoundaryFarOut) {
+  Random random(seed());
+  constexpr std::uint32_t kRows = 300;
+  for (const Codec codec : {Codec::kF32, Codec::kF16}) {
+    const Shape shape{kRows, 67, codec, Values::kHuge, 48};
+    SCOPED_TRACE(shape.to_string());
+    const HostCohort host = make_cohort(shape, random);
+    const DeviceCohort cohort(*backend_, host);
+    const Columns columns = reference_columns(host);
+    std::int64_t* target =
+        upload(std::span<const std::int64_t>(std::vector<std::int64_t>(shape.d)));
+    // A fifth of the rows is at the bound on either side.
+    for (const auto& [low, high] : {Cut{kRows / 10, kRows / 2}, Cut{kRows / 2, kRows / 10}}) {
+      backend_->kept_sum({cohort.codes(), low, high, shape.grid_bits, target}, Stream::kCompute);
+      ASSERT_EQ(download(target, shape.d), reference_kept_sum(columns, low, high, shape.grid_bits))
+          << "low " << low << " high " << high;
+    }
+    release_uploads();
+  }
+}
+
+/// Codes as far apart as bytes add up without a carry, and one further: most rows at the upper end.
+TEST_P(Conformance, KeptSumOfCodesFarApart) {
+  Random random(seed());
+  constexpr std::size_t kRows = 300, kD = 70;
+  for (const int range : {1, 31, 32, 63, 64, 127, 128, 255}) {
+    HostCohort host = make_cohort({kRows, kD, Codec::kI8S, Values::kNormal}, random);
+    for (std::size_t i = 0; i < kRows; ++i)
+      for (std::size_t k = 0; k < kD; ++k)
+        host.rows[i][k] = static_cast<std::byte>(random() % 8 == 0 ? -128 : -128 + range);
+    const DeviceCohort cohort(*backend_, host);
+    std::int64_t* target = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(kD)));
+    backend_->kept_sum({cohort.codes(), 3, 5, 40, target}, Stream::kCompute);
+    ASSERT_EQ(download(target, kD), reference_kept_sum(reference_columns(host), 3, 5, 40))
+        << range << " apart";
+    release_uploads();
+  }
+}
+
 /// Several tiles, several panels, the last of each in part.
 TEST_P(Conformance, KeptSumOfManyTiles) {
   Random random(seed());

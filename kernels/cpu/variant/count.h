@@ -19,12 +19,12 @@ template <cell::Coding kCoding, size_t kBins>
 void count_columns(const ChunkView& view, size_t first_row, size_t last_row, size_t begin,
                    size_t count, uint16_t* __restrict bins, uint32_t* __restrict counters) {
   memset(bins, 0, count * kBins * sizeof(uint16_t));
-  alignas(64) uint8_t stored[kCountColumns] = {};
+  alignas(64) int8_t codes[kCountColumns] = {};
   for (size_t row = first_row; row < last_row; ++row) {
     if (row + kRowsAhead < last_row)
       prefetch_row(view, kCoding, row + kRowsAhead, begin, begin + count);
-    load_row<kCoding>(view, row, begin, count, stored);
-    for (size_t c = 0; c < count; ++c) ++bins[c * kBins + stored[c]];
+    load_row<kCoding>(view, row, begin, count, codes);
+    for (size_t c = 0; c < count; ++c) ++bins[c * kBins + static_cast<size_t>(codes[c] + 128)];
   }
   for (size_t k = 0; k < count * kBins; ++k) counters[k] += bins[k];
 }

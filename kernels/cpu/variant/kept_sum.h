@@ -95,12 +95,12 @@ void sum_values(const ChunkView& view, const KeptSumView& job, size_t begin, siz
 /// The same for shared scales: one column after the other where codes lose digits on the grid.
 template <class Rows>
 void sum_codes(const ChunkView& view, const KeptSumView& job, size_t begin, size_t count,
-               const Rows& rows, const Boundaries<uint8_t>& found) {
+               const Rows& rows, const Boundaries<int8_t>& found) {
   const auto n = static_cast<int64_t>(view.n);
   const int64_t low = job.low, high = job.high;
   alignas(64) uint32_t sums[kMaxTileColumns] = {};
   for (size_t k = 0; k < count; k += kVectorBytes)
-    add_clamped_bytes(rows.from(k), view.n, found.lowest + k, found.highest + k, sums + k);
+    add_clamped_codes(rows.from(k), view.n, found.lowest + k, found.highest + k, sums + k);
   for (size_t k = 0; k < count;) {
     const size_t stop = run_end(view, begin + k, begin + count) - begin;
     const CodeShift shift =
@@ -108,11 +108,10 @@ void sum_codes(const ChunkView& view, const KeptSumView& job, size_t begin, size
     for (; k < stop && shift.right != 0; ++k)
       job.target[begin + k] =
           sum_rounded_codes(rows.from(k), view.n, found.lowest[k], found.highest[k], shift.right) -
-          low * cell::shift_even(code_of(found.lowest[k]), shift.right) -
-          high * cell::shift_even(code_of(found.highest[k]), shift.right);
+          low * cell::shift_even(found.lowest[k], shift.right) -
+          high * cell::shift_even(found.highest[k], shift.right);
     for (; k < stop; ++k) {
-      const int64_t kept = int64_t{sums[k]} - 128 * n - low * code_of(found.lowest[k]) -
-                           high * code_of(found.highest[k]);
+      const int64_t kept = sums[k] + (n - low) * found.lowest[k] - high * found.highest[k];
       job.target[begin + k] = static_cast<int64_t>(static_cast<uint64_t>(kept) << shift.left);
     }
   }
@@ -134,7 +133,7 @@ void sum_boundaries(const ChunkView& view, const KeptSumView& job, size_t begin,
           code_shift(view.shared_exponents[(begin + k) >> view.log2_block], job.grid_bits);
       for (; k < stop; ++k)
         sum(k, [&](Stored x) {
-          const int64_t units = cell::shift_even(code_of(x), shift.right);
+          const int64_t units = cell::shift_even(x, shift.right);
           return static_cast<int64_t>(static_cast<uint64_t>(units) << shift.left);
         });
     }

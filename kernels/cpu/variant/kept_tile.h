@@ -19,6 +19,8 @@ constexpr size_t kPanelBytes = 3 * 1024 * 1024;
 /// Rows of a panel are read in place where they take no more: later they would be read from memory
 /// again, and from a different page each.
 constexpr size_t kInPlaceBytes = 512 * 1024;
+/// Then pieces may be a little longer.
+constexpr size_t kInPlacePieceBytes = 320;
 
 /// The first digits of a key: all but the lower half of 32, which is seldom needed (few_rows.h).
 constexpr size_t first_digits(size_t key_bits) { return key_bits < 16 ? key_bits : 16; }
@@ -54,11 +56,12 @@ TileShape tile_shape(size_t key_bits, size_t n, size_t d) {
   shape.plane_vectors = shape.plane_pitch * key_bits;
   shape.panel_tiles = 1;
   const size_t row_bytes = shape.columns * key_bits / 8;
-  while (2 * shape.panel_tiles * row_bytes <= kPieceBytes &&
-         2 * shape.panel_tiles * (shape.tile_vectors + shape.plane_vectors) * kVectorBytes <=
-             kPanelBytes &&
-         shape.panel_tiles * shape.columns < d)
-    shape.panel_tiles *= 2;
+  const auto fit = [&](size_t tiles) {
+    const bool in_place = tiles * shape.tile_vectors * kVectorBytes <= kInPlaceBytes;
+    return tiles * row_bytes <= (in_place ? kInPlacePieceBytes : kPieceBytes) &&
+           tiles * (shape.tile_vectors + shape.plane_vectors) * kVectorBytes <= kPanelBytes;
+  };
+  while (fit(shape.panel_tiles + 1) && shape.panel_tiles * shape.columns < d) ++shape.panel_tiles;
   return shape;
 }
 

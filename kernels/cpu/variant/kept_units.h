@@ -35,28 +35,24 @@ void sum_clamped(const Rows& rows, size_t n, const Stored* __restrict lowest,
   }
 }
 
-/// Rows whose bytes add up within 16 bits.
-constexpr size_t kShortRows = 257;
+/// Bytes that add up within 16 bits, whatever they are.
+constexpr size_t kShortBytes = 257;
 
-/// sums[c] += clamped codes (0 .. 255) of the rows; c < kVectorBytes. Lanes of 16 bits hold two
-/// columns: the sum of whole lanes, modulo 2^16, and the sum of the upper columns give both.
-template <class Rows>
-void add_clamped_bytes(const Rows& rows, size_t n, const uint8_t* __restrict lowest,
-                       const uint8_t* __restrict highest, uint32_t* __restrict sums) {
-  using Bytes [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint8_t;
+/// sums[c] += the bytes that of(row) gives for rows [first, last), in steps of kRows, whose sum a
+/// byte holds; c < kVectorBytes. Returns the first row that no whole step was left for. Lanes of
+/// 16 bits hold two columns: the sum of whole lanes, modulo 2^16, and the sum of the upper columns
+/// give both.
+template <size_t kRows, class Of>
+size_t add_bytes(size_t first, size_t last, const Of& of, uint32_t* __restrict sums) {
   using Shorts [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint16_t;
-  const Bytes low = *reinterpret_cast<const Bytes*>(lowest);
-  const Bytes high = *reinterpret_cast<const Bytes*>(highest);
-  for (size_t first = 0; first < n; first += kShortRows) {
-    const size_t last = n - first < kShortRows ? n : first + kShortRows;
+  while (last - first >= kRows) {
+    size_t steps = (last - first) / kRows;
+    if (steps > kShortBytes) steps = kShortBytes;
     Shorts lanes = {}, uppers = {};
-    for (size_t row = first; row < last; ++row) {
-      Bits wire;
-      memcpy(&wire, rows.at(row), sizeof wire);
-      Bytes x = reinterpret_cast<Bytes>(Rows::stored(wire));
-      x = x < low ? low : x;
-      x = x > high ? high : x;
-      const Shorts pair = reinterpret_cast<Shorts>(x);
+    for (const size_t stop = first + steps * kRows; first < stop; first += kRows) {
+      auto bytes = of(first);
+      for (size_t i = 1; i < kRows; ++i) bytes += of(first + i);
+      const Shorts pair = reinterpret_cast<Shorts>(bytes);
       lanes += pair;
       uppers += pair >> 8;
     }
@@ -68,6 +64,35 @@ void add_clamped_bytes(const Rows& rows, size_t n, const uint8_t* __restrict low
       sums[2 * c + 1] += upper[c];
     }
   }
+  return first;
+}
+
+/// sums[c] += what the clamped codes of the rows are above lowest[c]; c < kVectorBytes.
+template <class Rows>
+void add_clamped_codes(const Rows& rows, size_t n, const int8_t* __restrict lowest,
+                       const int8_t* __restrict highest, uint32_t* __restrict sums) {
+  using Codes [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = int8_t;
+  using Bytes [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint8_t;
+  const Codes low = *reinterpret_cast<const Codes*>(lowest);
+  const Codes high = *reinterpret_cast<const Codes*>(highest);
+  const auto above_lowest = [&](size_t row) {
+    Codes x;
+    memcpy(&x, rows.at(row), sizeof x);
+    x = x < low ? low : x;
+    x = x > high ? high : x;
+    return reinterpret_cast<Bytes>(x) - reinterpret_cast<Bytes>(low);
+  };
+  int greatest = 0;
+  for (size_t c = 0; c < kVectorBytes; ++c) {
+    const int range = highest[c] - lowest[c];
+    greatest = range > greatest ? range : greatest;
+  }
+  size_t row = 0;
+  if (greatest < 64)
+    row = add_bytes<4>(row, n, above_lowest, sums);
+  else if (greatest < 128)
+    row = add_bytes<2>(row, n, above_lowest, sums);
+  add_bytes<1>(row, n, above_lowest, sums);
 }
 
 /// How shared-scale codes of one block meet the grid: value = q * 2^left, or q * 2^-right rounded.
@@ -79,18 +104,16 @@ CodeShift code_shift(int exponent, int grid_bits) {
   return {shift < 0 ? 0 : shift < 63 ? shift : 63, shift >= 0 ? 0 : shift > -9 ? -shift : 9};
 }
 
-MUSTER_CELL int32_t code_of(uint8_t stored) { return int32_t{stored} - 128; }
-
 /// The sum of clamped codes that lose digits on the grid, each rounded.
 template <class Rows>
-int64_t sum_rounded_codes(const Rows& rows, size_t n, uint8_t lowest, uint8_t highest,
+int64_t sum_rounded_codes(const Rows& rows, size_t n, int8_t lowest, int8_t highest,
                           int32_t right) {
   int64_t total = 0;
   for (size_t row = 0; row < n; ++row) {
-    uint8_t x = Rows::stored(*rows.at(row));
+    int8_t x = *rows.at(row);
     x = x < lowest ? lowest : x;
     x = x > highest ? highest : x;
-    total += cell::shift_even(code_of(x), right);
+    total += cell::shift_even(x, right);
   }
   return total;
 }

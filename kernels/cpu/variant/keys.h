@@ -12,12 +12,11 @@ namespace {
 
 constexpr uint32_t kTopBit32 = 0x80000000u;
 constexpr uint16_t kTopBit16 = 0x8000u;
-constexpr uint8_t kTopBit8 = 0x80u;
 
 /// How a codec's coordinates are kept in a tile: as Stored, which compares as the coordinates do
-/// and is value(stored) as a number. keys(bits) makes unsigned keys of a vector of them, and
-/// stored(key) the way back; from_wire(bits) makes a vector of them of coordinates as they are
-/// sent, where these are as wide.
+/// and is value(stored) as a number. slice_group() makes unsigned keys of them, and stored(key) is
+/// the way back; from_wire(bits) makes a vector of them of coordinates as they are sent, where
+/// these are as wide.
 template <cell::Coding kCoding>
 struct StoredAs {
   using Stored = float;  ///< -0 may come right before +0: they are the same on the grid
@@ -51,7 +50,6 @@ struct StoredAsHalf {
     const Halves above = Halves{} + kTopBit16, below = ~Halves{};
     return reinterpret_cast<Bits>(number ^ ((number & kTopBit16) != 0 ? below : above));
   }
-  MUSTER_CELL static Bits keys(Bits x) { return x; }
   MUSTER_CELL static uint16_t stored(uint16_t key) { return key; }
 };
 template <>
@@ -64,14 +62,13 @@ struct StoredAs<cell::Coding::kBF16> : StoredAsHalf {
 };
 template <>
 struct StoredAs<cell::Coding::kI8S> {
-  using Stored = uint8_t;  ///< code + 128
-  using Key = uint8_t;
-  MUSTER_CELL static uint8_t before_all() { return 0; }
-  MUSTER_CELL static uint8_t past_all() { return 0xff; }
-  MUSTER_CELL static Bits keys(Bits x) { return x; }
-  MUSTER_CELL static uint8_t from_wire(uint8_t x) { return x ^ kTopBit8; }
-  MUSTER_CELL static Bits from_wire(Bits x) { return x ^ 0x80808080u; }
-  MUSTER_CELL static uint8_t stored(uint8_t key) { return key; }
+  using Stored = int8_t;
+  using Key = uint8_t;  ///< code + 128
+  MUSTER_CELL static int8_t before_all() { return -128; }
+  MUSTER_CELL static int8_t past_all() { return 127; }
+  MUSTER_CELL static int8_t from_wire(int8_t x) { return x; }
+  MUSTER_CELL static Bits from_wire(Bits x) { return x; }
+  MUSTER_CELL static int8_t stored(uint8_t key) { return static_cast<int8_t>(key - 128); }
 };
 
 /// Stands for all codecs whose codes are shorter than a byte: their tiles hold values.
@@ -102,8 +99,7 @@ MUSTER_CELL void load_row(const ChunkView& view, size_t row, size_t begin, size_
     decode_strip(view, row, begin, count, stored);
   } else {
     static_assert(kCoding == cell::Coding::kI8S);
-    const uint8_t* source = reinterpret_cast<const uint8_t*>(data) + begin;
-    for (size_t k = 0; k < count; ++k) stored[k] = source[k] ^ kTopBit8;
+    memcpy(stored, data + begin, count);
   }
 }
 

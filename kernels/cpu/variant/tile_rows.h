@@ -105,9 +105,9 @@ MUSTER_CELL void slice_group(const Bits* __restrict stored, size_t pitch, Bits* 
       transpose<16>(upper, planes + 16 * pitch, pitch);
     }
   } else {
-    Bits keys[kBits];
-    for (size_t i = 0; i < kBits; ++i) keys[i] = StoredAs<kCoding>::keys(stored[i]);
-    transpose<kBits>(keys, planes, pitch);
+    transpose<kBits>(stored, planes, pitch);
+    // Of codes the top digit is a sign: one operation here, where it would be one a vector before.
+    if constexpr (kCoding == cell::Coding::kI8S) planes[7 * pitch] = ~planes[7 * pitch];
   }
 }
 
