@@ -221,12 +221,12 @@ Result<std::unique_ptr<DeviceBackend>> open_device(int ordinal, const MemoryBudg
 
 Result<std::unique_ptr<Backend>> create_backend(const PluginRequest& request, bool& gpu_found) {
   MUSTER_ASSIGN(const int count, device_count());
-  gpu_found = count > 0;
+  gpu_found = true;  // none is an error to the runtime
   const auto there = static_cast<std::size_t>(count);
-  if (there == 0 || request.devices > there)
-    return Status(Code::kUnavailable, "cuda_unavailable",
-                  fmt::format("{} CUDA devices are asked for, there are {}",
-                              std::max<std::size_t>(request.devices, 1), there));
+  if (request.devices > there)
+    return Status(
+        Code::kUnavailable, "cuda_unavailable",
+        fmt::format("{} CUDA devices are asked for, there are {}", request.devices, there));
   auto watchdog = std::make_shared<Watchdog>(request.hang_seconds);
   watchdog->allow(kStartSeconds * count);
   const Watchdog::Call call(*watchdog);  // of the start, too

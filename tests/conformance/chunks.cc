@@ -68,17 +68,25 @@ class Chunked {
 
 TEST_P(Conformance, ChunksAddUpToOneGramMatrix) {
   Random random(seed());
-  // Values of all sizes, then codes with shared scales, whose matrix stays exact; from 64 rows on
-  // such products come from tensor cores.
-  for (const auto& [codec, n] : {std::pair{Codec::kF32, 5},
-                                 {Codec::kI8B, 5},
-                                 {Codec::kI8S, 9},
-                                 {Codec::kI8S, 65},
-                                 {Codec::kI4S, 7}}) {
+  struct Case {
+    Codec codec;
+    std::size_t rows;
+    bool centred = false;
+  };
+  // Values of all sizes, then codes with shared scales, whose matrix stays exact unless they are
+  // centred; from 64 rows on such products come from tensor cores.
+  for (const auto& [codec, rows, centred] : {Case{Codec::kF32, 5},
+                                             {Codec::kI8B, 5},
+                                             {Codec::kI8S, 9},
+                                             {Codec::kI8S, 9, true},
+                                             {Codec::kI8S, 65},
+                                             {Codec::kI4S, 7}}) {
     SCOPED_TRACE("codec " + std::to_string(static_cast<int>(codec)));
     Chunked memory(*backend_);
-    const auto rows = static_cast<std::size_t>(n);
     const ChunkedCohort cohort = memory.cohort(rows, codec, random);
+    std::vector<float> centre(kDimension);
+    for (float& x : centre) x = std::uniform_real_distribution<float>(-0.1f, 0.1f)(random);
+    const float* const there = centred ? memory.vector(centre) : nullptr;
     const std::vector<double> zeros(rows * rows);
     double* gram = upload(std::span<const double>(zeros));
     backend_->fill_zero(reinterpret_cast<std::byte*>(gram), rows * rows * sizeof(double),
@@ -86,9 +94,16 @@ TEST_P(Conformance, ChunksAddUpToOneGramMatrix) {
     std::vector<double> expected(rows * rows);
     for (int pass = 0; pass < 2; ++pass) {  // what was read may be added to
       for (std::size_t c = 0; c < kLengths.size(); ++c) {
-        backend_->gram({cohort.codes(c), nullptr, gram}, Stream::kCompute);
-        reference_gram(cohort.chunks[c], {}, expected);
+        const std::size_t begin = c * kChunk;
+        backend_->gram({cohort.codes(c), centred ? there + begin : nullptr, gram},
+                       Stream::kCompute);
+        reference_gram(cohort.chunks[c],
+                       std::span(centre).subspan(begin, centred ? kLengths[c] : 0), expected);
       }
+      Codes nothing = cohort.codes(0);
+      nothing.d = 0;
+      nothing.scale_exponents = {};
+      backend_->gram({nothing, nullptr, gram}, Stream::kCompute);
       ASSERT_EQ(download(gram, rows * rows), expected);
     }
     release_uploads();
@@ -117,6 +132,48 @@ TEST_P(Conformance, ChunksAddUpToOneSketch) {
                        std::span(expected).subspan(i * kCells, kCells));
   }
   ASSERT_EQ(download(cells, expected.size()), expected);
+}
+
+/// Vectors in one piece are whole where a job changed them last: a part may be replaced, and jobs
+/// of another kind may add to them, before anybody has read what is there. Several times, for jobs
+/// take turns.
+TEST_P(Conformance, ChangedVectorsMayChangeInPart) {
+  Random random(seed());
+  constexpr std::size_t kRows = 3, kCells = 256, kD = kRows * kCells, kPart = 100;
+  const HostCohort host = make_cohort({kRows, kD, Codec::kI8B, Values::kNormal}, random);
+  const DeviceCohort cohort(*backend_, host);
+  const std::vector<double> factors = {1, 0.3, -0.7};
+  const std::vector<std::int64_t> weights = {1, 3, 2};
+  const auto sums = reference_accumulate(host, factors, weights, 40);
+  for (int turn = 0; turn < 3; ++turn) {
+    std::vector<std::int64_t> replaced = sums, cleared = sums, added = sums;
+    std::int64_t* vectors[3] = {};
+    for (std::int64_t*& vector : vectors) {
+      vector = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(kD)));
+      backend_->accumulate({cohort.codes(), factors, weights, 40, vector}, Stream::kCompute);
+    }
+    backend_->wait(backend_->record(Stream::kCompute));
+
+    std::fill_n(replaced.begin(), kPart, 7 + turn);
+    backend_->upload(reinterpret_cast<std::byte*>(vectors[0]),
+                     std::as_bytes(std::span(replaced).first(kPart)), Stream::kCompute);
+    ASSERT_EQ(download(vectors[0], kD), replaced);
+
+    std::fill_n(cleared.begin(), kPart, 0);
+    backend_->fill_zero(reinterpret_cast<std::byte*>(vectors[1]), kPart * sizeof(std::int64_t),
+                        Stream::kCompute);
+    ASSERT_EQ(download(vectors[1], kD), cleared);
+
+    const std::vector<std::uint64_t> signs(divide_up(kD, kSketchBlock), random());
+    const std::vector<std::uint32_t> places(signs.size(), 0);
+    backend_->sketch({cohort.codes(), kCells, upload(std::span<const std::uint64_t>(signs)),
+                      upload(std::span<const std::uint32_t>(places)), 20, vectors[2]},
+                     Stream::kCompute);
+    for (std::size_t i = 0; i < kRows; ++i)
+      reference_sketch(host, i, signs, places, 20, std::span(added).subspan(i * kCells, kCells));
+    ASSERT_EQ(download(vectors[2], kD), added);
+    release_uploads();
+  }
 }
 
 TEST_P(Conformance, WholeVectorsAreCutWhereTheirPiecesAre) {

@@ -28,6 +28,18 @@ TEST_P(Conformance, AnEventStaysTrueHoweverManyFollow) {
   }
 }
 
+/// And once done it is done, whatever takes its place among those that are kept.
+TEST_P(Conformance, ADoneEventStaysDone) {
+  const Event first = backend_->record(Stream::kCopy);
+  backend_->wait(first);
+  keep_busy(Stream::kCompute);
+  // One more would wait for the work that is pending.
+  for (int followers = 1; followers <= 256; ++followers) {
+    backend_->record(Stream::kCompute);
+    ASSERT_TRUE(backend_->done(first)) << followers << " events later";
+  }
+}
+
 /// What the host gave with a job is free when the call returns, however many jobs follow before
 /// this one comes to its turn: their tables together are more than what is kept for copies on their
 /// way.

@@ -116,11 +116,12 @@ std::vector<std::byte> topk_payload(std::size_t d, std::span<const std::uint32_t
   return payload;
 }
 
-/// Ascending, with gaps of one, two and three bytes in every order.
+/// Ascending, with gaps of one, two and three bytes in every order; some have nothing in the first.
 std::vector<std::uint32_t> draw_gaps(std::size_t d, Random& random) {
   std::vector<std::uint32_t> indices;
   for (std::size_t next = 0;;) {
-    next += random() % (std::size_t{1} << (3 + 6 * (random() % 3)));
+    const std::size_t gap = random() % (std::size_t{1} << (3 + 6 * (random() % 3)));
+    next += random() % 4 == 0 ? gap & ~std::size_t{127} : gap;
     if (next >= d) return indices;
     indices.push_back(static_cast<std::uint32_t>(next++));
   }

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/log.h"
 #include "server/backend_choice.h"
 #include "tests/cuda_server/child.h"
@@ -45,6 +48,13 @@ class GpuPolicy : public testing::Test {
     start.kernels = errors("kernel");
     start.unavailable = errors("unavailable");
     return start;
+  }
+  /// The backend of a start that must find one.
+  std::unique_ptr<kernels::Backend> backend() {
+    Stats stats;
+    auto choice = choose_backend(config_, kSlab, storage_, stats);
+    EXPECT_TRUE(choice.ok()) << choice.status().to_string();
+    return choice.ok() ? std::move(choice->backend) : nullptr;
   }
   /// A run whose GPU fails: it takes memory, and the kernel that clears it does not.
   int run_until_failure(const char* fault) {
@@ -108,26 +118,64 @@ TEST_F(GpuPolicy, AsManyGpusAsThereAreCanBeHad) {
   EXPECT_EQ(start().kind, "cuda");
 }
 
+TEST_F(GpuPolicy, SixteenGpusMakeAGroup) {
+  const std::uint64_t before = gpusim::control::count("devices");
+  gpusim::control::set("GPUSIM_DEVICES", 16);
+  config_.backend.kind = "cuda";
+  EXPECT_THAT(backend()->description(), testing::StartsWith("16 GPUs, each cuda, gpusim 0 "));
+  gpusim::control::set("GPUSIM_DEVICES", before);
+}
+
+TEST_F(GpuPolicy, TheLeastCapabilityIsEnough) {
+  config_.backend.kind = "cuda";
+  gpusim::control::set("GPUSIM_ARCH", 75);
+  EXPECT_EQ(start().reason, "cuda_unavailable");
+  gpusim::control::set("GPUSIM_ARCH", 80);
+  EXPECT_EQ(start().kind, "cuda");
+  gpusim::control::set("GPUSIM_ARCH", 90);
+}
+
+TEST_F(GpuPolicy, TheDescriptionNamesTheCard) {
+  EXPECT_THAT(backend()->description(), testing::HasSubstr("compute 9.0 (sm_90, "));
+  EXPECT_THAT(backend()->description(), testing::EndsWith(" multiprocessors, 4 GiB)"));
+}
+
+/// Where a cohort does not fit what a block has, its plan has room for it elsewhere.
+TEST_F(GpuPolicy, PlansHaveScratchForLargeCohorts) {
+  const auto gpu = backend();
+  EXPECT_EQ(gpu->window_sum_scratch_bytes(0), 0u);
+  EXPECT_EQ(gpu->window_sum_scratch_bytes(100), 0u);
+  EXPECT_GE(gpu->window_sum_scratch_bytes(10'000), 10'000 * sizeof(std::int64_t));
+  // A Gram matrix gathers the codes.
+  EXPECT_GE(gpu->scratch_bytes(1000, 65'536), std::size_t{1000} * 65'536);
+}
+
 TEST_F(GpuPolicy, TheBudgetIsThereToTheLastByte) {
-  Stats stats;
-  const auto choice = choose_backend(config_, kSlab, storage_, stats);
-  ASSERT_TRUE(choice.ok());
-  kernels::Backend& backend = *choice->backend;
-  const kernels::Buffer all = backend.allocate(8 << 20).value();
-  EXPECT_EQ(backend.allocate(1).status().reason(), "backend_memory");
-  backend.release(all);
-  backend.release(backend.allocate(8 << 20).value());
+  const auto gpu = backend();
+  const kernels::Buffer all = gpu->allocate(8 << 20).value();
+  EXPECT_EQ(gpu->allocate(1).status().reason(), "backend_memory");
+  gpu->release(all);
+  gpu->release(gpu->allocate(8 << 20).value());
+}
+
+/// Pieces go to the GPUs in turn, so that the first may be full where others are not: nobody keeps
+/// what a refusal had taken already.
+TEST_F(GpuPolicy, OneFullGpuOfSeveralRefusesForAll) {
+  const auto gpu = backend();
+  constexpr std::size_t kMiB = 1 << 20;
+  const kernels::Buffer piece = gpu->allocate_by_chunk(6 * kMiB, 6 * kMiB).value();
+  EXPECT_EQ(gpu->allocate(3 * kMiB).status().reason(), "backend_memory");
+  gpu->release(gpu->allocate(2 * kMiB).value());
+  gpu->release(piece);
+  gpu->release(gpu->allocate(8 * kMiB).value());
 }
 
 /// A small need takes the smallest piece that is large enough, and leaves the large ones whole.
 TEST_F(GpuPolicy, SmallBuffersDoNotBreakLargePieces) {
-  Stats stats;
-  const auto choice = choose_backend(config_, kSlab, storage_, stats);
-  ASSERT_TRUE(choice.ok());
-  kernels::Backend& backend = *choice->backend;
+  const auto gpu = backend();
   constexpr std::size_t kKiB = 1024;
   const auto take = [&](std::size_t kib) {
-    const auto buffer = backend.allocate(kib * kKiB);
+    const auto buffer = gpu->allocate(kib * kKiB);
     EXPECT_TRUE(buffer.ok()) << kib << " KiB: " << buffer.status().to_string();
     return buffer.ok() ? *buffer : kernels::Buffer{};
   };
@@ -137,8 +185,8 @@ TEST_F(GpuPolicy, SmallBuffersDoNotBreakLargePieces) {
   const kernels::Buffer large = take(2048);
   take(64);
   take(3968);
-  backend.release(small);
-  backend.release(large);
+  gpu->release(small);
+  gpu->release(large);
   take(1024);
   take(2304);
   take(512);
@@ -162,6 +210,18 @@ TEST_F(GpuPolicy, AHangIsNoticedAndCounted) {
   const sim::ChildEnd end = sim::in_child([&] { return run_until_failure("GPUSIM_HANG"); });
   ASSERT_EQ(end.status, 69) << end.output;
   EXPECT_EQ(start().hangs, 1u);
+}
+
+/// The deadline is for calls that do not return, not for the time between them.
+TEST_F(GpuPolicy, AnIdleGpuDoesNotHang) {
+  config_.backend.gpu_deadline = kSecond;
+  const sim::ChildEnd end = sim::in_child([&] {
+    const auto gpu = backend();
+    gpu->wait(gpu->record(kernels::Stream::kCompute));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1800));
+    return 0;
+  });
+  EXPECT_EQ(end.status, 0) << end.output;
 }
 
 TEST_F(GpuPolicy, ForbidTriesAFailedGpuAgainAtOnce) {

@@ -168,13 +168,13 @@ TEST(Devices, OccupancyFollowsSharedMemory) {
 }
 
 TEST(Devices, AsManyAsAskedFor) {
-  EXPECT_THAT(run_case("GPUSIM_DEVICES=8", "count_devices").output,
-              HasSubstr("8 devices\ngpusim 7 compute 9.0"));
+  EXPECT_THAT(run_case("GPUSIM_DEVICES=16", "count_devices").output,
+              HasSubstr("16 devices\ngpusim 15 compute 9.0"));
   EXPECT_THAT(run_case("GPUSIM_ARCH=80", "count_devices").output, HasSubstr("compute 8.0"));
   EXPECT_THAT(run_case("GPUSIM_DEVICES=0", "count_devices").output,
               HasSubstr("0 devices\ngot cudaErrorNoDevice"));
-  EXPECT_THAT(run_case("GPUSIM_DEVICES=9", "count_devices").output,
-              HasSubstr("GPUSIM_DEVICES=\"9\" is not a number from 0 to 8"));
+  EXPECT_THAT(run_case("GPUSIM_DEVICES=17", "count_devices").output,
+              HasSubstr("GPUSIM_DEVICES=\"17\" is not a number from 0 to 16"));
 }
 
 TEST(Nccl, IsRightByGroupsByThreadsAndInARingOnAnyNumberOfDevices) {

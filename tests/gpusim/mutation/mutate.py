@@ -125,6 +125,9 @@ class Question:
     devices: int = 1
 
 
+WHOLE = (Question("cuda_policy_test"), Question("cuda_round_test"))
+
+
 class Workshop:
     """The plug-in with the mutants in it, and one for each that the compiler must know."""
 
@@ -270,9 +273,9 @@ class Workshop:
         """What cost least when it was learned comes first."""
         cases = sorted(self.files_of, key=lambda case: self.cost[case, seed])
         if file in GROUP:
-            return [dataclasses.replace(case, devices=2) for case in cases] + [Question("cuda_round_test", devices=2)]
+            return [dataclasses.replace(question, devices=2) for question in (*cases, *WHOLE)]
         own = [case for case in cases if file in self.files_of[case]]
-        return own or [*cases, Question("cuda_round_test"), Question("cuda_policy_test")]
+        return [*(own or cases), *WHOLE]
 
     def verdict(self, key: str, seeds: list[int]) -> str:
         folder, number = self.folder / "run", self.numbers[key]

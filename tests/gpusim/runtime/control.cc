@@ -19,6 +19,11 @@ int gpusim_set(const char* setting, std::uint64_t value) {
   if (name == "GPUSIM_SEED") {
     s.seed = static_cast<std::uint32_t>(value);
     rt.scheduler.change_seed();
+  } else if (name == "GPUSIM_DEVICES") {
+    if (value > kMostDevices) return 1;
+    s.devices = static_cast<int>(value);
+  } else if (name == "GPUSIM_ARCH") {
+    s.architecture = static_cast<int>(value);
   } else if (name == "GPUSIM_FAIL_MALLOC") {
     s.fail_malloc = from_now(rt.memory.allocations());
   } else if (name == "GPUSIM_FAIL_LAUNCH") {
@@ -50,6 +55,7 @@ std::uint64_t gpusim_count(const char* counter) {
   if (name == "launches") return rt.launches;
   if (name == "allocations") return rt.memory.allocations();
   if (name == "reports") return rt.reports;
+  if (name == "devices") return static_cast<std::uint64_t>(rt.settings.devices);
   if (name == "live_bytes") {
     std::uint64_t bytes = 0;
     for (int device = 0; device < rt.settings.devices; ++device)

@@ -20,15 +20,16 @@ inline void* symbol(const char* name) {
 inline bool present() { return symbol("gpusim_set") != nullptr; }
 
 // A setting of docs/gpusim.md that may change while running, by its variable: GPUSIM_SEED,
-// GPUSIM_FAIL_MALLOC, GPUSIM_FAIL_LAUNCH, GPUSIM_FAIL_CALL and GPUSIM_HANG (counted from now on),
-// GPUSIM_RACES, GPUSIM_UNINIT, GPUSIM_TOLERATE, GPUSIM_TRAFFIC (0 or 1: count or not). False if
-// there is no emulator or no such setting.
+// GPUSIM_DEVICES while none is in use, GPUSIM_ARCH (what properties say; kernels stay what was
+// loaded), GPUSIM_FAIL_MALLOC, GPUSIM_FAIL_LAUNCH, GPUSIM_FAIL_CALL and GPUSIM_HANG (counted from
+// now on), GPUSIM_RACES, GPUSIM_UNINIT, GPUSIM_TOLERATE, GPUSIM_TRAFFIC (0 or 1: count or not).
+// False if there is no emulator or no such setting.
 inline bool set(const char* setting, std::uint64_t value) {
   const auto function = reinterpret_cast<int (*)(const char*, std::uint64_t)>(symbol("gpusim_set"));
   return function != nullptr && function(setting, value) == 0;
 }
 
-// "calls", "launches", "allocations", "reports" so far; "live_bytes" of device memory.
+// "calls", "launches", "allocations", "reports" so far; "live_bytes" of device memory; "devices".
 inline std::uint64_t count(const char* counter) {
   const auto function = reinterpret_cast<std::uint64_t (*)(const char*)>(symbol("gpusim_count"));
   return function != nullptr ? function(counter) : 0;

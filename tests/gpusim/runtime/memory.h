@@ -15,8 +15,6 @@
 
 namespace gpusim {
 
-inline constexpr int kMostDevices = 8;
-
 enum class MemoryKind : std::uint8_t { kDevice, kPool, kManaged, kPinned, kRegistered, kSymbol };
 
 // "device memory", "pinned host memory", ...

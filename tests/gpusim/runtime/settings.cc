@@ -25,7 +25,7 @@ std::uint64_t number(const char* name, std::uint64_t otherwise,
 Settings settings_from_environment() {
   Settings s;
   s.seed = static_cast<std::uint32_t>(number("GPUSIM_SEED", 0));
-  s.devices = static_cast<int>(number("GPUSIM_DEVICES", 1, 8));
+  s.devices = static_cast<int>(number("GPUSIM_DEVICES", 1, kMostDevices));
   s.architecture = static_cast<int>(number("GPUSIM_ARCH", 90));
   s.multiprocessors = static_cast<int>(number("GPUSIM_SMS", 0, 1024));
   s.memory_bytes = static_cast<std::size_t>(number("GPUSIM_MEMORY_MB", 4096)) << 20;

@@ -7,9 +7,11 @@
 
 namespace gpusim {
 
+inline constexpr int kMostDevices = 16;
+
 struct Settings {
   std::uint32_t seed = 0;         // GPUSIM_SEED: 0 runs all work at the call
-  int devices = 1;                // GPUSIM_DEVICES: 0 to 8
+  int devices = 1;                // GPUSIM_DEVICES: 0 to kMostDevices
   int architecture = 90;          // GPUSIM_ARCH: compute capability x 10
   int multiprocessors = 0;        // GPUSIM_SMS: 0: as many as the chip has
   std::size_t memory_bytes = 0;   // GPUSIM_MEMORY_MB, of each device
