@@ -62,6 +62,17 @@ MUSTER_CELL Bits choose(Bits condition, Bits yes, Bits no) {
 #endif
 }
 
+/// a | (b & ~c)
+MUSTER_CELL Bits or_without(Bits a, Bits b, Bits c) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(a),
+                                                          reinterpret_cast<__m512i>(b),
+                                                          reinterpret_cast<__m512i>(c), 0xf4));
+#else
+  return a | (b & ~c);
+#endif
+}
+
 /// Bit positions i with i & distance == 0, for distances 1, 2, 4, 8, 16.
 MUSTER_CELL constexpr uint32_t lower_halves(int distance) {
   return distance == 1   ? 0x55555555u
@@ -82,9 +93,14 @@ template <int distance>
 MUSTER_CELL void exchange(Bits& a, Bits& b) {
   const Bits lower = Bits{} + lower_halves(distance);
 #if defined(__AVX512F__)
-  const Bits into_a = b << distance, into_b = a >> distance;
-  a = choose(lower, a, into_a);
-  b = choose(lower, into_b, b);
+  const auto m = reinterpret_cast<__m512i>(lower);
+  const auto into_a = reinterpret_cast<__m512i>(b << distance);
+  const auto into_b = reinterpret_cast<__m512i>(a >> distance);
+  // choose(lower, a, into_a) and choose(lower, into_b, b), each in the register that is free then.
+  a = reinterpret_cast<Bits>(
+      _mm512_ternarylogic_epi32(into_a, m, reinterpret_cast<__m512i>(a), 0xb8));
+  b = reinterpret_cast<Bits>(
+      _mm512_ternarylogic_epi32(into_b, m, reinterpret_cast<__m512i>(b), 0xe2));
 #else
   const Bits differ = ((a >> distance) ^ b) & lower;
   b ^= differ;

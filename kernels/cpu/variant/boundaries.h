@@ -40,6 +40,7 @@ struct BoundarySearches {
   Bits key[2][kBits];
   RankSearch search[2];
   int count = 0;
+  bool neighbours = false;  ///< two ranks, the second one more than the first
 
   BoundarySearches(const TileShape& shape, const KeptSumView& job, size_t n, Bits* eligible) {
     const uint32_t last = static_cast<uint32_t>(n) - job.high - 1;
@@ -50,6 +51,16 @@ struct BoundarySearches {
     };
     if (job.low > 0) start(job.low);
     if (job.high > 0 && !(job.low > 0 && last == job.low)) start(last);
+    neighbours = count == 2 && last == job.low + 1;
+  }
+
+  /// The upper kDigits digits of the keys.
+  template <int kDigits>
+  void find_first(const Planes& planes) {
+    if (neighbours)
+      find_neighbours<kBits, kDigits>(planes, search);
+    else
+      find_digits<kBits, kDigits, true>(planes, search, count);
   }
 };
 
@@ -76,11 +87,11 @@ bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
   Planes walked{planes, shape.plane_pitch, shape.groups, shape.slices};
   bool enough = true;
   if (kBits == kFirst || digits == Digits::kAll) {
-    find_digits<kBits, kBits, true>(walked, search, searches.count);
+    searches.template find_first<kBits>(walked);
   } else if constexpr (kBits > kFirst) {
     walked.plane = planes + (kBits - kFirst) * shape.plane_pitch;
     for (int s = 0; s < searches.count; ++s) search[s].key += kBits - kFirst;
-    find_digits<kBits, kFirst, true>(walked, search, searches.count);
+    searches.template find_first<kFirst>(walked);
     for (int s = 0; s < searches.count; ++s) {
       settle_eligible(walked, search[s]);
       search[s].key -= kBits - kFirst;

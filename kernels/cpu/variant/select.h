@@ -74,13 +74,15 @@ void settle_eligible(const Planes& planes, const RankSearch& search) {
 }
 
 /// One more digit: it is one where the rank lies past the zeros. kDigits as in fold_count().
+/// Returns where the rank is that of the last zero.
 template <int kDigits>
-void take_digit(int digit, SlicedCount& zeros, RankSearch& search) {
+Bits take_digit(int digit, SlicedCount& zeros, RankSearch& search) {
   Bits rest[kCountDigits + 1];
-  Bits borrow = {};
+  Bits borrow = {}, last = all_bits(true);
   const auto subtract = [&](int j) {
     rest[j] = parity(search.left[j], zeros.digit[j], borrow);
     borrow = majority(~search.left[j], zeros.digit[j], borrow);
+    last &= rest[j];  // one less than there are
   };
   const auto keep = [&](int j) { search.left[j] = choose(search.bit, rest[j], search.left[j]); };
   if constexpr (kDigits > 0) {
@@ -98,6 +100,29 @@ void take_digit(int digit, SlicedCount& zeros, RankSearch& search) {
     for (int j = 0; j < search.digits; ++j) keep(j);
   }
   search.key[digit] = search.bit;
+  return last & borrow;
+}
+
+/// Where a row of the column has a zero in plane `digit` within the eligible ones, which are
+/// brought up to date.
+template <int kBits, Eligible kEligible>
+Bits any_zero(const Planes& planes, int digit, const RankSearch& search) {
+  const Bits* __restrict plane = planes.plane + static_cast<size_t>(digit) * planes.pitch;
+  const Bits* __restrict above = plane + planes.pitch;
+  Bits* __restrict eligible = search.eligible;
+  const Bits bit = search.bit;
+  Bits even = {}, odd = {};
+  const auto look = [&](size_t g, Bits& any) {
+    const Bits before = kEligible == Eligible::kByAbove ? all_bits(true) : eligible[g];
+    const Bits now = where_equal(before, above[g], bit);
+    eligible[g] = now;
+    any = or_without(any, now, plane[g]);
+  };
+  for (size_t g = 0; g < planes.groups; g += 2) look(g, even), look(g + 1, odd);
+  Bits any = even | odd;
+  for (int distance = planes.slices; distance < kBits; distance *= 2)
+    any |= swap_halves(any, distance);
+  return any;
 }
 
 /// Counts over the bit positions that belong to the same column.
@@ -112,10 +137,16 @@ void fold_rows(int slices, SlicedCount& count) {
   if (kBits > 16 && slices <= 16) fold_count<16, kDigits>(count);
 }
 
+/// Digits of a count of zeros, where they are few: a group holds at most kBits rows.
+template <int kBits, bool kFew>
+constexpr int kZerosDigits = !kFew ? 0
+                                   : kFewDigits + (kBits > 16  ? 5
+                                                   : kBits > 8 ? 4
+                                                               : 3);
+
 template <int kBits, int kDigits, bool kFresh, bool kFew>
 void find_digits_of(const Planes& planes, RankSearch* search, int searches) {
-  // A group holds at most kBits rows.
-  constexpr int kOfCount = !kFew ? 0 : kFewDigits + (kBits > 16 ? 5 : kBits > 8 ? 4 : 3);
+  constexpr int kOfCount = kZerosDigits<kBits, kFew>;
   if constexpr (kFew)
     for (int s = 0; s < searches; ++s)
       for (int j = search[s].digits; j < kOfCount; ++j) search[s].left[j] = Bits{};
@@ -139,6 +170,40 @@ void find_digits_of(const Planes& planes, RankSearch* search, int searches) {
   }
 }
 
+/// The same of a rank and the next one, of searches that have been started. As long as both agree
+/// one count serves them; where the rank is that of the last zero they part, and then the next is
+/// the least of what is eligible for it, which wants no count.
+template <int kBits, int kDigits, bool kFew>
+void find_neighbours_of(const Planes& planes, RankSearch& search, RankSearch& next) {
+  constexpr int kOfCount = kZerosDigits<kBits, kFew>;
+  if constexpr (kFew)
+    for (int j = search.digits; j < kOfCount; ++j) search.left[j] = Bits{};
+  Bits apart = {};
+  for (int digit = kDigits - 1; digit >= 0; --digit) {
+    SlicedCount zeros;
+    Bits any = {};
+    if (digit == kDigits - 1) {
+      count_zeros<Eligible::kAll, kFew>(planes, digit, search, zeros);
+    } else if (digit == kDigits - 2) {
+      count_zeros<Eligible::kByAbove, kFew>(planes, digit, search, zeros);
+      any = any_zero<kBits, Eligible::kByAbove>(planes, digit, next);
+    } else {
+      count_zeros<Eligible::kButByAbove, kFew>(planes, digit, search, zeros);
+      any = any_zero<kBits, Eligible::kButByAbove>(planes, digit, next);
+    }
+    fold_rows<kBits, kOfCount>(planes.slices, zeros);
+    const Bits last = take_digit<kOfCount>(digit, zeros, search);
+    next.bit = choose(apart, ~any, search.bit | last);
+    next.key[digit] = next.bit;
+    apart |= last;
+  }
+  Bits carry = all_bits(true);
+  for (int j = 0; j < next.digits; ++j) {
+    next.left[j] = (search.left[j] ^ carry) & ~apart;
+    carry &= search.left[j];
+  }
+}
+
 /// Fills search[s].key for `searches` searches with the kDigits digits of the planes: the first
 /// digits of kBits-bit keys where kFresh, of searches that have been started; else those after the
 /// digits found before, whose eligible rows are settled.
@@ -150,6 +215,16 @@ void find_digits(const Planes& planes, RankSearch* search, int searches) {
     find_digits_of<kBits, kDigits, kFresh, true>(planes, search, searches);
   else
     find_digits_of<kBits, kDigits, kFresh, false>(planes, search, searches);
+}
+
+/// The same for two searches, of a rank and the next one, that have been started.
+template <int kBits, int kDigits>
+void find_neighbours(const Planes& planes, RankSearch* search) {
+  constexpr bool kRegisters = kVectorBytes == 64;
+  if (kRegisters && planes.groups < kFewVectors)
+    find_neighbours_of<kBits, kDigits, true>(planes, search[0], search[1]);
+  else
+    find_neighbours_of<kBits, kDigits, false>(planes, search[0], search[1]);
 }
 
 }  // namespace
