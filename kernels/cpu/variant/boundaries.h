@@ -53,15 +53,6 @@ struct BoundarySearches {
     if (job.high > 0 && !(job.low > 0 && last == job.low)) start(last);
     neighbours = count == 2 && last == job.low + 1;
   }
-
-  /// The upper kDigits digits of the keys.
-  template <int kDigits>
-  void find_first(const Planes& planes) {
-    if (neighbours)
-      find_neighbours<kBits, kDigits>(planes, search);
-    else
-      find_digits<kBits, kDigits, true>(planes, search, count);
-  }
 };
 
 /// Puts what search number s found where it belongs. `find(s, target)` fills one side.
@@ -87,11 +78,11 @@ bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
   Planes walked{planes, shape.plane_pitch, shape.groups, shape.slices};
   bool enough = true;
   if (kBits == kFirst || digits == Digits::kAll) {
-    searches.template find_first<kBits>(walked);
+    find_digits<kBits, kBits, true>(walked, search, searches.count, searches.neighbours);
   } else if constexpr (kBits > kFirst) {
     walked.plane = planes + (kBits - kFirst) * shape.plane_pitch;
     for (int s = 0; s < searches.count; ++s) search[s].key += kBits - kFirst;
-    searches.template find_first<kFirst>(walked);
+    find_digits<kBits, kFirst, true>(walked, search, searches.count, searches.neighbours);
     for (int s = 0; s < searches.count; ++s) {
       settle_eligible(walked, search[s]);
       search[s].key -= kBits - kFirst;

@@ -206,25 +206,21 @@ void find_neighbours_of(const Planes& planes, RankSearch& search, RankSearch& ne
 
 /// Fills search[s].key for `searches` searches with the kDigits digits of the planes: the first
 /// digits of kBits-bit keys where kFresh, of searches that have been started; else those after the
-/// digits found before, whose eligible rows are settled.
+/// digits found before, whose eligible rows are settled. `neighbours`: there are two, of a rank and
+/// the next one.
 template <int kBits, int kDigits, bool kFresh>
-void find_digits(const Planes& planes, RankSearch* search, int searches) {
+void find_digits(const Planes& planes, RankSearch* search, int searches, bool neighbours = false) {
+  const auto find = [&]<bool kFew>() {
+    if constexpr (kFresh)
+      if (neighbours) return find_neighbours_of<kBits, kDigits, kFew>(planes, search[0], search[1]);
+    find_digits_of<kBits, kDigits, kFresh, kFew>(planes, search, searches);
+  };
   // With sixteen registers they would only be in each other's way.
   constexpr bool kRegisters = kVectorBytes == 64;
   if (kRegisters && planes.groups < kFewVectors)
-    find_digits_of<kBits, kDigits, kFresh, true>(planes, search, searches);
+    find.template operator()<true>();
   else
-    find_digits_of<kBits, kDigits, kFresh, false>(planes, search, searches);
-}
-
-/// The same for two searches, of a rank and the next one, that have been started.
-template <int kBits, int kDigits>
-void find_neighbours(const Planes& planes, RankSearch* search) {
-  constexpr bool kRegisters = kVectorBytes == 64;
-  if (kRegisters && planes.groups < kFewVectors)
-    find_neighbours_of<kBits, kDigits, true>(planes, search[0], search[1]);
-  else
-    find_neighbours_of<kBits, kDigits, false>(planes, search[0], search[1]);
+    find.template operator()<false>();
 }
 
 }  // namespace
