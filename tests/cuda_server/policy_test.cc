@@ -118,6 +118,19 @@ TEST_F(GpuPolicy, AsManyGpusAsThereAreCanBeHad) {
   EXPECT_EQ(start().kind, "cuda");
 }
 
+TEST_F(GpuPolicy, NoGpuIsNoFailure) {
+  const std::uint64_t before = gpusim::control::count("devices");
+  gpusim::control::set("GPUSIM_DEVICES", 0);
+  const Start got = start();
+  EXPECT_EQ(got.kind, "cpu");
+  EXPECT_EQ(got.unready, "");
+  EXPECT_EQ(got.fallbacks, 0u);
+  EXPECT_EQ(got.unavailable, 0u);
+  config_.backend.kind = "cuda";
+  EXPECT_EQ(start().reason, "cuda_unavailable");
+  gpusim::control::set("GPUSIM_DEVICES", before);
+}
+
 TEST_F(GpuPolicy, SixteenGpusMakeAGroup) {
   const std::uint64_t before = gpusim::control::count("devices");
   gpusim::control::set("GPUSIM_DEVICES", 16);

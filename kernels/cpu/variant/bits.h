@@ -29,13 +29,21 @@ using Bits [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = uint32_t;
 
 MUSTER_CELL Bits all_bits(bool set) { return Bits{} - (set ? 1u : 0u); }
 
+#if defined(__AVX512F__)
+/// The function of three operands whose truth table is kTable, in the register of `a`.
+template <int kTable>
+MUSTER_CELL Bits logic(Bits a, Bits b, Bits c) {
+  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(a),
+                                                          reinterpret_cast<__m512i>(b),
+                                                          reinterpret_cast<__m512i>(c), kTable));
+}
+#endif
+
 /// a + b + c of one-digit numbers: the digit, and the carry.
 MUSTER_CELL Bits parity(Bits a, Bits b, Bits c) { return a ^ b ^ c; }
 MUSTER_CELL Bits majority(Bits a, Bits b, Bits c) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(a),
-                                                          reinterpret_cast<__m512i>(b),
-                                                          reinterpret_cast<__m512i>(c), 0xe8));
+  return logic<0xe8>(a, b, c);
 #else
   return (a & b) | (c & (a ^ b));
 #endif
@@ -44,9 +52,7 @@ MUSTER_CELL Bits majority(Bits a, Bits b, Bits c) {
 /// set & ~(a ^ b): what of the set has equal a and b.
 MUSTER_CELL Bits where_equal(Bits set, Bits a, Bits b) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(set),
-                                                          reinterpret_cast<__m512i>(a),
-                                                          reinterpret_cast<__m512i>(b), 0x90));
+  return logic<0x90>(set, a, b);
 #else
   return set & ~(a ^ b);
 #endif
@@ -54,9 +60,7 @@ MUSTER_CELL Bits where_equal(Bits set, Bits a, Bits b) {
 
 MUSTER_CELL Bits choose(Bits condition, Bits yes, Bits no) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(condition),
-                                                          reinterpret_cast<__m512i>(yes),
-                                                          reinterpret_cast<__m512i>(no), 0xca));
+  return logic<0xca>(condition, yes, no);
 #else
   return no ^ (condition & (yes ^ no));
 #endif
@@ -65,9 +69,7 @@ MUSTER_CELL Bits choose(Bits condition, Bits yes, Bits no) {
 /// a | (b & ~c)
 MUSTER_CELL Bits or_without(Bits a, Bits b, Bits c) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Bits>(_mm512_ternarylogic_epi32(reinterpret_cast<__m512i>(a),
-                                                          reinterpret_cast<__m512i>(b),
-                                                          reinterpret_cast<__m512i>(c), 0xf4));
+  return logic<0xf4>(a, b, c);
 #else
   return a | (b & ~c);
 #endif
@@ -93,14 +95,10 @@ template <int distance>
 MUSTER_CELL void exchange(Bits& a, Bits& b) {
   const Bits lower = Bits{} + lower_halves(distance);
 #if defined(__AVX512F__)
-  const auto m = reinterpret_cast<__m512i>(lower);
-  const auto into_a = reinterpret_cast<__m512i>(b << distance);
-  const auto into_b = reinterpret_cast<__m512i>(a >> distance);
+  const Bits into_a = b << distance, into_b = a >> distance;
   // choose(lower, a, into_a) and choose(lower, into_b, b), each in the register that is free then.
-  a = reinterpret_cast<Bits>(
-      _mm512_ternarylogic_epi32(into_a, m, reinterpret_cast<__m512i>(a), 0xb8));
-  b = reinterpret_cast<Bits>(
-      _mm512_ternarylogic_epi32(into_b, m, reinterpret_cast<__m512i>(b), 0xe2));
+  a = logic<0xb8>(into_a, lower, a);
+  b = logic<0xe2>(into_b, lower, b);
 #else
   const Bits differ = ((a >> distance) ^ b) & lower;
   b ^= differ;

@@ -76,8 +76,9 @@ void add_clamped_codes(const Rows& rows, size_t n, const int8_t* __restrict lowe
   const Codes low = *reinterpret_cast<const Codes*>(lowest);
   const Codes high = *reinterpret_cast<const Codes*>(highest);
   const auto above_lowest = [&](size_t row) {
-    Codes x;
-    memcpy(&x, rows.at(row), sizeof x);
+    Bits wire;
+    memcpy(&wire, rows.at(row), sizeof wire);
+    Codes x = reinterpret_cast<Codes>(Rows::stored(wire));
     x = x < low ? low : x;
     x = x > high ? high : x;
     return reinterpret_cast<Bytes>(x) - reinterpret_cast<Bytes>(low);
@@ -110,7 +111,7 @@ int64_t sum_rounded_codes(const Rows& rows, size_t n, int8_t lowest, int8_t high
                           int32_t right) {
   int64_t total = 0;
   for (size_t row = 0; row < n; ++row) {
-    int8_t x = *rows.at(row);
+    int8_t x = Rows::stored(*rows.at(row));
     x = x < lowest ? lowest : x;
     x = x > highest ? highest : x;
     total += cell::shift_even(x, right);
