@@ -27,6 +27,32 @@ MUSTER_CELL uint64_t to_near_grid_of_any(float x, double scaled_factor) {
   return __builtin_bit_cast(uint64_t, static_cast<double>(x) * scaled_factor + 0x1.8p52);
 }
 
+/// The grid value of x in f32 alone, for |x * 2^g| <= kTwoStepGrid, in steps of 2^23 and what is
+/// left of one:
+///   to_grid(x, 2^g) = coarse * 2^23 + fine,  |coarse| and |fine| <= 2^22.
+/// Each comes as the bits of a sum with a constant of TwoStepGrid, which are those of the constant
+/// plus the integer. Steps are even, so the second rounding breaks ties as one of the whole would.
+/// T: float or a vector of floats; U: unsigned integers as wide.
+constexpr double kTwoStepGrid = 0x1p45;
+/// |g| for which the constants are normal numbers.
+constexpr int kTwoStepBits = 80;
+struct TwoStepGrid {
+  float coarse, fine;  ///< 1.5 * 2^23 steps, and as many units of the grid
+};
+MUSTER_CELL TwoStepGrid two_step_grid(int grid_bits) {
+  const auto power = [](int exponent) {
+    return float_of(static_cast<uint32_t>(exponent + 127) << 23);
+  };
+  return {1.5f * power(46 - grid_bits), 1.5f * power(23 - grid_bits)};
+}
+template <class T, class U>
+MUSTER_CELL void to_two_step_grid(T x, T coarse_offset, T fine_offset, U& coarse, U& fine) {
+  const T steps = x + coarse_offset;
+  const T rest = x - (steps - coarse_offset);
+  coarse = __builtin_bit_cast(U, steps);
+  fine = __builtin_bit_cast(U, rest + fine_offset);
+}
+
 /// q * 2^-shift rounded to the nearest integer, ties to even; |q| <= 128, 0 <= shift <= 9 (at 9,
 /// and so beyond, everything rounds to zero). Works on 2q, so that shift 0 needs no case of its
 /// own.

@@ -101,6 +101,35 @@ TEST_P(Conformance, KeptSumWithOneBoundaryFarOut) {
   }
 }
 
+/// Floats as great as two steps of the grid hold, one further, and between two units of it; more
+/// rows than add up in 32 bits.
+TEST_P(Conformance, KeptSumAtTheEndsOfTwoSteps) {
+  Random random(seed());
+  constexpr std::uint32_t kRows = 1100;
+  constexpr std::size_t kD = 70;
+  constexpr int kGridBits = 40;
+  constexpr float kMost = 0x1p5f;  // 2^45 units
+  for (const float most : {kMost, std::nextafter(kMost, 64.0f), 1.54f * kMost, 0x1p-18f}) {
+    HostCohort host = make_cohort({kRows, kD, Codec::kF32, Values::kNormal}, random);
+    for (auto& row : host.rows)
+      for (std::size_t k = 0; k < kD; ++k) {
+        // Columns that lie together of one sign, of the other, of both; a third of the rows
+        // anywhere below.
+        const std::size_t kind = k / 16 % 3;
+        const float sign = kind == 0 || (kind == 1 && random() % 2 == 0) ? 1.0f : -1.0f;
+        const float share =
+            random() % 3 == 0 ? std::ldexp(static_cast<float>(random() % 4096), -12) : 1.0f;
+        store(MutableBytes(row), k * sizeof(float), sign * most * share);
+      }
+    const DeviceCohort cohort(*backend_, host);
+    std::int64_t* target = upload(std::span<const std::int64_t>(std::vector<std::int64_t>(kD)));
+    backend_->kept_sum({cohort.codes(), 3, 5, kGridBits, target}, Stream::kCompute);
+    ASSERT_EQ(download(target, kD), reference_kept_sum(reference_columns(host), 3, 5, kGridBits))
+        << "most " << most;
+    release_uploads();
+  }
+}
+
 /// Codes as far apart as bytes add up without a carry, and one further: most rows at the upper end.
 TEST_P(Conformance, KeptSumOfCodesFarApart) {
   Random random(seed());
@@ -124,6 +153,9 @@ TEST_P(Conformance, KeptSumOfManyTiles) {
   Random random(seed());
   for (const Codec codec : {Codec::kF32, Codec::kBF16, Codec::kI8S})
     check_kept_sums({700, emulated() ? 67u : 1111u, codec, Values::kNormal, 40}, random);
+  // Rows whose panels no cache holds.
+  for (const Codec codec : {Codec::kF16, Codec::kI8S})
+    if (!emulated()) check_kept_sums({9000, 300, codec, Values::kNormal, 40}, random);
 }
 
 /// Where few rows are left of a search, and where many are, in one chunk: a tile is searched in one

@@ -70,6 +70,42 @@ TEST(NearGrid, OfAnyFactorIsTheGridPlusItsOffset) {
   check(1e-45f, 0x1p40);
 }
 
+TEST(TwoStepGrid, IsTheGridInTwoParts) {
+  std::mt19937_64 random(17);
+  const auto check = [](float x, int grid_bits) {
+    ASSERT_LE(std::fabs(std::ldexp(static_cast<double>(x), grid_bits)), kTwoStepGrid);
+    const TwoStepGrid offsets = two_step_grid(grid_bits);
+    std::uint32_t coarse, fine;
+    to_two_step_grid(x, offsets.coarse, offsets.fine, coarse, fine);
+    const auto steps = static_cast<std::int32_t>(coarse - bits_of(offsets.coarse));
+    const auto rest = static_cast<std::int32_t>(fine - bits_of(offsets.fine));
+    ASSERT_LE(std::abs(steps), 1 << 22);
+    ASSERT_LE(std::abs(rest), 1 << 22);
+    ASSERT_EQ(std::int64_t{steps} * (1 << 23) + rest, to_grid(x, std::ldexp(1.0, grid_bits)))
+        << x << ", grid bits " << grid_bits;
+  };
+  for (int i = 0; i < 400'000; ++i) {
+    const int grid_bits = static_cast<int>(random() % (2 * kTwoStepBits + 1)) - kTwoStepBits;
+    // Up to 2^45 units of the grid, and far below one.
+    const int exponent = 45 - static_cast<int>(random() % 72) - grid_bits;
+    const float x = std::ldexp(
+        static_cast<float>(static_cast<int>(random() % ((1u << 25) + 1)) - (1 << 24)) * 0x1p-24f,
+        exponent);
+    check(x, grid_bits);
+  }
+  // Ties of either rounding, with whole steps before them.
+  for (const double whole : {0.0, 0x1p22, 0x1p23, 0x1p24, 3 * 0x1p22, 5 * 0x1p22})
+    for (const double half : {0.0, 0.5, 1.0, 1.5, 2.5})
+      for (const double sign : {1.0, -1.0}) {
+        const double units = sign * (whole + half);
+        const auto x = static_cast<float>(std::ldexp(units, -34));
+        check(x, 34);
+      }
+  check(0x1p11f, 34);
+  check(-0x1p11f, 34);
+  check(1e-45f, 40);
+}
+
 TEST(ShiftEven, IsDivisionRoundedToEven) {
   for (int q = -128; q <= 127; ++q)
     for (int shift = 0; shift <= 9; ++shift)

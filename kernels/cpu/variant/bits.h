@@ -66,6 +66,15 @@ MUSTER_CELL Bits choose(Bits condition, Bits yes, Bits no) {
 #endif
 }
 
+/// a & ~b
+MUSTER_CELL Bits without(Bits a, Bits b) {
+#if defined(__AVX512F__)
+  return logic<0x30>(a, b, b);
+#else
+  return a & ~b;
+#endif
+}
+
 /// a | (b & ~c)
 MUSTER_CELL Bits or_without(Bits a, Bits b, Bits c) {
 #if defined(__AVX512F__)

@@ -45,7 +45,7 @@ struct BoundarySearches {
   BoundarySearches(const TileShape& shape, const KeptSumView& job, size_t n, Bits* eligible) {
     const uint32_t last = static_cast<uint32_t>(n) - job.high - 1;
     const auto start = [&](uint32_t rank) {
-      search[count].eligible = eligible + static_cast<size_t>(count) * shape.groups;
+      search[count].eligible = eligible + static_cast<size_t>(count) * shape.eligible_pitch;
       search[count].key = key[count];
       start_search(search[count++], rank, n);
     };

@@ -29,45 +29,64 @@ MUSTER_CELL Bits add_carry(Bits& digit, Bits carry) {
   return both;
 }
 
-/// Adds 2^kLevel vectors, from `first` on, into low[0 .. kLevel); returns the carry out of them.
-/// `next(i)` gives vector i; it is called once for each i, in ascending order.
-template <int kLevel, class Next>
-MUSTER_CELL Bits add_vectors(Bits* low, const Next& next, size_t first) {
-  Bits a, b;
+/// One vector for each of the counts that are taken together.
+template <int kCounts>
+struct Several {
+  Bits of[kCounts];
+};
+
+/// Adds 2^kLevel vectors, from `first` on, into low[0 .. kLevel) of each count; returns the carries
+/// out of them. `next(i)` gives vectors i; it is called once for each i, in ascending order.
+template <int kLevel, int kCounts, class Next>
+MUSTER_CELL Several<kCounts> add_vectors(Several<kCounts>* low, const Next& next, size_t first) {
+  Several<kCounts> a, b, carry;
   if constexpr (kLevel == 1) {
     a = next(first), b = next(first + 1);
   } else {
     a = add_vectors<kLevel - 1>(low, next, first);
     b = add_vectors<kLevel - 1>(low, next, first + (size_t{1} << (kLevel - 1)));
   }
-  const Bits carry = majority(low[kLevel - 1], a, b);
-  low[kLevel - 1] = parity(low[kLevel - 1], a, b);
+#pragma GCC unroll 2
+  for (int s = 0; s < kCounts; ++s) {
+    Bits& digit = low[kLevel - 1].of[s];
+    carry.of[s] = majority(digit, a.of[s], b.of[s]);
+    digit = parity(digit, a.of[s], b.of[s]);
+  }
   return carry;
 }
 
-/// count = set bits of next(0) .. next(n - 1) at each position; n a multiple of kCountBlock, and
-/// with kFew less than kFewVectors.
-template <bool kFew, class Next>
-MUSTER_CELL void count_vectors(size_t n, const Next& next, SlicedCount& count) {
+/// count[s] = set bits of next(0).of[s] .. next(n - 1).of[s] at each position; n a multiple of
+/// kCountBlock, and with kFew less than kFewVectors.
+template <bool kFew, int kCounts, class Next>
+MUSTER_CELL void count_vectors(size_t n, const Next& next, SlicedCount* count) {
   constexpr int kLow = kFew ? kFewDigits : 4;
-  Bits low[kLow] = {};
+  Several<kCounts> low[kLow] = {};
   int digits = kLow;
   for (size_t block = 0; block < n; block += kCountBlock) {
-    Bits carry = add_vectors<4>(low, next, block);
+    Several<kCounts> carry = add_vectors<4>(low, next, block);
 #pragma GCC unroll 8
-    for (int j = 4; j < kLow; ++j) carry = add_carry(low[j], carry);
+    for (int j = 4; j < kLow; ++j)
+#pragma GCC unroll 2
+      for (int s = 0; s < kCounts; ++s) carry.of[s] = add_carry(low[j].of[s], carry.of[s]);
     if constexpr (!kFew) {
-      if ((block / kCountBlock + 1) >> (digits - 4) != 0) count.digit[digits++] = Bits{};
-      for (int j = 4; j < digits; ++j) carry = add_carry(count.digit[j], carry);
+      const bool longer = (block / kCountBlock + 1) >> (digits - 4) != 0;
+      for (int s = 0; s < kCounts; ++s) {
+        if (longer) count[s].digit[digits] = Bits{};
+        for (int j = 4; j < digits + longer; ++j)
+          carry.of[s] = add_carry(count[s].digit[j], carry.of[s]);
+      }
+      digits += longer;
     }
   }
+  for (int s = 0; s < kCounts; ++s) {
 #pragma GCC unroll 8
-  for (int j = 0; j < kLow; ++j) count.digit[j] = low[j];
-  count.digits = digits;
+    for (int j = 0; j < kLow; ++j) count[s].digit[j] = low[j].of[s];
+    count[s].digits = digits;
+  }
 }
 
 /// Adds up the counts of bit positions that differ in kDistance only; both get the sum. kDigits:
-/// the digits to look at, enough for the sum; 0: those in use.
+/// the digits to look at, all in use, before the sum's last; 0: those in use.
 template <int kDistance, int kDigits>
 MUSTER_CELL void fold_count(SlicedCount& count) {
   Bits carry = {};
@@ -79,6 +98,7 @@ MUSTER_CELL void fold_count(SlicedCount& count) {
   if constexpr (kDigits > 0) {
 #pragma GCC unroll 16
     for (int j = 0; j < kDigits; ++j) fold(j);
+    count.digit[kDigits] = carry;
   } else {
     for (int j = 0; j < count.digits; ++j) fold(j);
     count.digit[count.digits++] = carry;

@@ -55,13 +55,13 @@ void sort_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin, s
   }
 }
 
-/// Whether |value| is within cell::kNearGrid on the grid for all columns.
+/// Whether |value| is within cell::kTwoStepGrid on the grid for all columns.
 template <cell::Coding kCoding, class Stored>
 bool all_near(const Stored* stored, double grid) {
   bool near = true;
   for (size_t c = 0; c < kSumColumns; ++c) {
     const double scaled = static_cast<double>(StoredAs<kCoding>::value(stored[c])) * grid;
-    near = near && scaled <= cell::kNearGrid && scaled >= -cell::kNearGrid;
+    near = near && scaled <= cell::kTwoStepGrid && scaled >= -cell::kTwoStepGrid;
   }
   return near;
 }
@@ -74,12 +74,13 @@ void sum_values(const ChunkView& view, const KeptSumView& job, size_t begin, siz
     const Stored* lowest = found.lowest + k;
     const Stored* highest = found.highest + k;
     alignas(64) uint64_t sums[kSumColumns];
-    const bool near = job.low > 0 && job.high > 0 && all_near<kCoding>(lowest, job.grid) &&
+    const bool near = job.low > 0 && job.high > 0 && job.grid_bits >= -cell::kTwoStepBits &&
+                      job.grid_bits <= cell::kTwoStepBits && all_near<kCoding>(lowest, job.grid) &&
                       all_near<kCoding>(highest, job.grid);
     if (near)
-      sum_clamped<kCoding, true>(rows.from(k), view.n, lowest, highest, job.grid, sums);
+      sum_clamped_near<kCoding>(rows.from(k), view.n, lowest, highest, job.grid_bits, sums);
     else
-      sum_clamped<kCoding, false>(rows.from(k), view.n, lowest, highest, job.grid, sums);
+      sum_clamped<kCoding>(rows.from(k), view.n, lowest, highest, job.grid, sums);
     const auto units = [&](Stored x) {
       return static_cast<uint64_t>(cell::to_grid(StoredAs<kCoding>::value(x), job.grid));
     };
@@ -150,8 +151,9 @@ struct SelectionScratch {
 SelectionScratch selection_scratch(const TileShape& shape) {
   SelectionScratch at;
   at.planes = shape.panel_bytes();
-  at.eligible = at.planes + shape.panel_tiles * shape.plane_vectors * sizeof(Bits);
-  at.few_keys = at.eligible + 2 * shape.groups * sizeof(Bits);
+  at.eligible = at.planes +
+                (shape.panel_tiles * shape.plane_vectors + shape.eligible_offset()) * sizeof(Bits);
+  at.few_keys = at.eligible + 2 * shape.eligible_pitch * sizeof(Bits);
   const bool few = shape.key_bits > first_digits(shape.key_bits);
   at.few_words = at.few_keys + (few ? 2 * few_keys(shape) * sizeof(int32_t) : 0);
   at.end = at.few_words + (few ? few_words(shape) * sizeof(uint32_t) : 0);
@@ -183,7 +185,10 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
   const size_t step = shape.panel_columns();
   const size_t group = shape.key_bits / static_cast<size_t>(shape.slices);
   const size_t full_rows = view.n / group * group;  // those of full groups
-  int sliced_whole = 0;                             // panels to come
+  // A median is its boundaries: rows are read again only where few of them are left.
+  const bool read_once = job.low > 0 && job.high > 0 && view.n - job.low - job.high <= 2;
+  const bool in_place = read_once || shape.panel_bytes() <= kInPlaceBytes;
+  int sliced_whole = 0;  // panels to come
   for (size_t first = begin; first < end; first += step) {
     const size_t last = end - first < step ? end : first + step;
     const Digits digits = sliced_whole > 0 ? Digits::kAll : Digits::kUpper;
@@ -197,7 +202,7 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
         const auto rows = rows_of(k);
         if (!find_boundaries<kCoding>(shape, job, view.n, rows, sliced, digits, search, found))
           sliced_whole = kPanelsSlicedWhole;
-        if (job.low > 0 && job.high > 0 && view.n - job.low - job.high <= 2)
+        if (read_once)
           sum_boundaries<kCoding>(view, job, k, count, found);
         else if constexpr (kCoding == cell::Coding::kI8S)
           sum_codes(view, job, k, count, rows, found);
@@ -207,7 +212,7 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
       return true;
     };
     if constexpr (has_wire_vectors(kCoding)) {
-      if (last - first == step && shape.panel_bytes() <= kInPlaceBytes) {
+      if (last - first == step && in_place) {
         const uint16_t greatest =
             digits == Digits::kAll
                 ? slice_in_place<kCoding, Digits::kAll>(view, shape, first, last, planes)

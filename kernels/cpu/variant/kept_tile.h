@@ -15,27 +15,34 @@ constexpr size_t kMaxTileColumns = 8 * kVectorBytes;
 /// Rows are read in pieces of several tiles, as memory takes as long to give a short piece as a
 /// long one: kPieceBytes, while the coordinates of all rows stay within kPanelBytes.
 constexpr size_t kPieceBytes = 256;
-constexpr size_t kPanelBytes = 3 * 1024 * 1024;
-/// Rows of a panel are read in place where they take no more: later they would be read from memory
-/// again, and from a different page each.
+constexpr size_t kPanelBytes = 4 * 1024 * 1024;
+/// Rows of a panel that are read twice are read in place where they take no more: later they would
+/// be read from memory again, and from a different page each.
 constexpr size_t kInPlaceBytes = 512 * 1024;
 /// Then pieces may be a little longer.
 constexpr size_t kInPlacePieceBytes = 320;
+
+/// A load waits for an earlier store under way whose address has the same last twelve bits: planes
+/// and sets of eligible rows lie so that a walk comes to such an address late.
+constexpr size_t kPageVectors = 4096 / kVectorBytes;
 
 /// The first digits of a key: all but the lower half of 32, which is seldom needed (few_rows.h).
 constexpr size_t first_digits(size_t key_bits) { return key_bits < 16 ? key_bits : 16; }
 
 struct TileShape {
   size_t key_bits;
-  int slices;            ///< vectors of a row
-  size_t columns;        ///< keys of a row
-  size_t row_groups;     ///< groups that hold rows
-  size_t groups;         ///< the same, in whole blocks of kCountBlock
-  size_t plane_pitch;    ///< groups from plane to plane: odd, so that planes spread over cache sets
-  size_t tile_vectors;   ///< coordinates of a tile
-  size_t plane_vectors;  ///< planes of a tile
-  size_t panel_tiles;    ///< tiles loaded together
+  int slices;             ///< vectors of a row
+  size_t columns;         ///< keys of a row
+  size_t row_groups;      ///< groups that hold rows
+  size_t groups;          ///< the same, in whole blocks of kCountBlock
+  size_t plane_pitch;     ///< from plane to plane, one past a page: they spread over cache sets
+  size_t tile_vectors;    ///< coordinates of a tile
+  size_t plane_vectors;   ///< planes of a tile, in whole pages
+  size_t eligible_pitch;  ///< from one set of eligible rows to the other, half a page past one
+  size_t panel_tiles;     ///< tiles loaded together
 
+  /// From a whole page past the planes to the first set of eligible rows.
+  size_t eligible_offset() const { return key_bits + kPageVectors / 4 - 1; }
   size_t panel_columns() const { return panel_tiles * columns; }
   size_t panel_bytes() const { return panel_tiles * tile_vectors * kVectorBytes; }
 };
@@ -51,9 +58,12 @@ TileShape tile_shape(size_t key_bits, size_t n, size_t d) {
   shape.columns = kMaxTileColumns / rows;
   shape.row_groups = (n + rows - 1) / rows;
   shape.groups = (shape.row_groups + kCountBlock - 1) / kCountBlock * kCountBlock;
-  shape.plane_pitch = shape.groups + 1;
+  const size_t pages = (shape.groups + kPageVectors - 1) / kPageVectors * kPageVectors;
+  shape.plane_pitch = pages + 1;
+  shape.eligible_pitch = pages + kPageVectors / 2;
   shape.tile_vectors = shape.row_groups * key_bits;
-  shape.plane_vectors = shape.plane_pitch * key_bits;
+  shape.plane_vectors =
+      (shape.plane_pitch * key_bits + kPageVectors - 1) / kPageVectors * kPageVectors;
   shape.panel_tiles = 1;
   const size_t row_bytes = shape.columns * key_bits / 8;
   const auto fit = [&](size_t tiles) {

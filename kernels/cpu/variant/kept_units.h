@@ -13,25 +13,79 @@ namespace {
 
 /// Columns summed side by side: no more than the narrowest tile of 32-bit keys has.
 constexpr size_t kSumColumns = kVectorBytes / sizeof(float);
+using Floats [[gnu::vector_size(kVectorBytes), gnu::may_alias]] = float;
 
-/// sums[c] = clamped values of the rows (tile_rows.h) on the grid, modulo 2^64; c < kSumColumns.
-/// kNear: the boundaries, and so all clamped values, are within cell::kNearGrid.
-template <cell::Coding kCoding, bool kNear, class Rows, class Stored>
-void sum_clamped(const Rows& rows, size_t n, const Stored* __restrict lowest,
-                 const Stored* __restrict highest, double grid, uint64_t* __restrict sums) {
-  for (size_t c = 0; c < kSumColumns; ++c) sums[c] = kNear ? -n * cell::kNearBits : 0;
-  for (size_t row = 0; row < n; ++row) {
+/// Coordinates of a row, each within its boundaries, as numbers.
+template <cell::Coding kCoding, class Rows, class Stored>
+MUSTER_CELL Floats clamp_values(const Stored* row, const Stored* lowest, const Stored* highest) {
+  Floats x;
+  if constexpr (sizeof(Stored) == sizeof(float)) {
+    Floats low, high;
+    memcpy(&x, row, sizeof x);
+    memcpy(&low, lowest, sizeof low);
+    memcpy(&high, highest, sizeof high);
+    x = x < low ? low : x;
+    x = x > high ? high : x;
+  } else {
     // A copy in one place: g++ makes no vectors where rows lie anywhere.
     alignas(64) Stored at[kSumColumns];
-    memcpy(at, rows.at(row), sizeof at);
+    alignas(64) float values[kSumColumns];
+    memcpy(at, row, sizeof at);
     for (size_t c = 0; c < kSumColumns; ++c) {
-      Stored x = Rows::stored(at[c]);
-      x = x < lowest[c] ? lowest[c] : x;
-      x = x > highest[c] ? highest[c] : x;
-      const float value = StoredAs<kCoding>::value(x);
-      sums[c] += kNear ? cell::to_near_grid(value, grid)
-                       : static_cast<uint64_t>(cell::to_grid(value, grid));
+      Stored q = Rows::stored(at[c]);
+      q = q < lowest[c] ? lowest[c] : q;
+      q = q > highest[c] ? highest[c] : q;
+      values[c] = StoredAs<kCoding>::value(q);
     }
+    memcpy(&x, values, sizeof x);
+  }
+  return x;
+}
+
+/// sums[c] = clamped values of the rows (tile_rows.h) on the grid, modulo 2^64; c < kSumColumns.
+template <cell::Coding kCoding, class Rows, class Stored>
+void sum_clamped(const Rows& rows, size_t n, const Stored* lowest, const Stored* highest,
+                 double grid, uint64_t* __restrict sums) {
+  for (size_t c = 0; c < kSumColumns; ++c) sums[c] = 0;
+  for (size_t row = 0; row < n; ++row) {
+    const Floats values = clamp_values<kCoding, Rows>(rows.at(row), lowest, highest);
+    for (size_t c = 0; c < kSumColumns; ++c)
+      sums[c] += static_cast<uint64_t>(cell::to_grid(values[c], grid));
+  }
+}
+
+/// Rows whose coarse, or fine, parts add up in 32 bits, offsets apart.
+constexpr size_t kTwoStepRows = 256;
+/// Rows asked for ahead: each lies in a page of its own.
+constexpr size_t kSumRowsAhead = 32;
+
+/// The same where the boundaries, and so all clamped values, are within cell::kTwoStepGrid: half
+/// the lanes of a grid value, and no conversion. Not inline: in the middle of a whole selection the
+/// compiler runs out of registers.
+template <cell::Coding kCoding, class Rows, class Stored>
+[[gnu::noinline]] void sum_clamped_near(const Rows& rows, size_t n, const Stored* lowest,
+                                        const Stored* highest, int grid_bits,
+                                        uint64_t* __restrict sums) {
+  const cell::TwoStepGrid offsets = cell::two_step_grid(grid_bits);
+  const Floats coarse_offset = Floats{} + offsets.coarse, fine_offset = Floats{} + offsets.fine;
+  for (size_t c = 0; c < kSumColumns; ++c) sums[c] = 0;
+  for (size_t first = 0; first < n; first += kTwoStepRows) {
+    const size_t last = n - first < kTwoStepRows ? n : first + kTwoStepRows;
+    Bits coarse = {}, fine = {};
+    for (size_t row = first; row < last; ++row) {
+      if (row + kSumRowsAhead < n) __builtin_prefetch(rows.at(row + kSumRowsAhead), 0, 3);
+      Bits steps, rest;
+      cell::to_two_step_grid(clamp_values<kCoding, Rows>(rows.at(row), lowest, highest),
+                             coarse_offset, fine_offset, steps, rest);
+      coarse += steps;
+      fine += rest;
+    }
+    const auto count = static_cast<uint32_t>(last - first);
+    coarse -= count * cell::bits_of(offsets.coarse);
+    fine -= count * cell::bits_of(offsets.fine);
+    for (size_t c = 0; c < kSumColumns; ++c)
+      sums[c] += (static_cast<uint64_t>(static_cast<int32_t>(coarse[c])) << 23) +
+                 static_cast<uint64_t>(static_cast<int32_t>(fine[c]));
   }
 }
 

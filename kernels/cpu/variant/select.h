@@ -47,24 +47,66 @@ enum class Eligible {
   kStored       ///< all is stored
 };
 
-/// Zeros of plane `digit` within the eligible rows, which are brought up to date.
-template <Eligible kEligible, bool kFew>
-void count_zeros(const Planes& planes, int digit, const RankSearch& search, SlicedCount& count) {
+/// The eligible rows of group g, which are brought up to date. `above`: the group in the plane of
+/// the digit that was found last; `bit`: that digit.
+template <Eligible kEligible>
+MUSTER_CELL Bits update_eligible(Bits* __restrict eligible, size_t g, Bits above, Bits bit) {
+  if constexpr (kEligible == Eligible::kAll) return all_bits(true);
+  if constexpr (kEligible == Eligible::kStored) return eligible[g];
+  const Bits before = kEligible == Eligible::kByAbove ? all_bits(true) : eligible[g];
+  return eligible[g] = where_equal(before, above, bit);
+}
+
+/// Zeros of plane `digit` within the eligible rows of each search. Two searches walk together: what
+/// a walk takes is loads and stores.
+template <Eligible kEligible, bool kFew, int kSearches>
+void count_zeros(const Planes& planes, int digit, const RankSearch* search, SlicedCount* count) {
+  // Where registers do not hold two counts, these would only be in each other's way.
+  if constexpr (kSearches == 2 && !kFew) {
+    count_zeros<kEligible, kFew, 1>(planes, digit, search, count);
+    count_zeros<kEligible, kFew, 1>(planes, digit, search + 1, count + 1);
+    return;
+  }
   const Bits* __restrict plane = planes.plane + static_cast<size_t>(digit) * planes.pitch;
   const Bits* __restrict above = plane + planes.pitch;
-  Bits* __restrict eligible = search.eligible;
-  const Bits bit = search.bit;
-  count_vectors<kFew>(
+  Bits* __restrict const first = search[0].eligible;
+  Bits* __restrict const second = search[kSearches - 1].eligible;
+  const Bits first_bit = search[0].bit, second_bit = search[kSearches - 1].bit;
+  count_vectors<kFew, kSearches>(
       planes.groups,
       [&](size_t g) {
-        if constexpr (kEligible == Eligible::kAll) return ~plane[g];
-        if constexpr (kEligible == Eligible::kStored) return eligible[g] & ~plane[g];
-        const Bits before = kEligible == Eligible::kByAbove ? all_bits(true) : eligible[g];
-        const Bits now = where_equal(before, above[g], bit);
-        eligible[g] = now;
-        return now & ~plane[g];
+        const Bits ones = plane[g], found = above[g];
+        Several<kSearches> zeros;
+        zeros.of[0] = without(update_eligible<kEligible>(first, g, found, first_bit), ones);
+        if constexpr (kSearches == 2)
+          zeros.of[1] = without(update_eligible<kEligible>(second, g, found, second_bit), ones);
+        return zeros;
       },
       count);
+}
+
+/// The same of one search, and where a row of the column has a zero within the eligible rows of
+/// `next`.
+template <int kBits, Eligible kEligible, bool kFew>
+Bits count_and_look(const Planes& planes, int digit, const RankSearch& search,
+                    const RankSearch& next, SlicedCount& count) {
+  const Bits* __restrict plane = planes.plane + static_cast<size_t>(digit) * planes.pitch;
+  const Bits* __restrict above = plane + planes.pitch;
+  Bits* __restrict const counted = search.eligible;
+  Bits* __restrict const looked_at = next.eligible;
+  const Bits bit = search.bit, next_bit = next.bit;
+  Bits any = {};
+  count_vectors<kFew, 1>(
+      planes.groups,
+      [&](size_t g) {
+        const Bits ones = plane[g], found = above[g];
+        any = or_without(any, update_eligible<kEligible>(looked_at, g, found, next_bit), ones);
+        return Several<1>{without(update_eligible<kEligible>(counted, g, found, bit), ones)};
+      },
+      &count);
+  for (int distance = planes.slices; distance < kBits; distance *= 2)
+    any |= swap_halves(any, distance);
+  return any;
 }
 
 /// Stores what agrees with the lowest digit of the planes too, which has been found.
@@ -103,70 +145,48 @@ Bits take_digit(int digit, SlicedCount& zeros, RankSearch& search) {
   return last & borrow;
 }
 
-/// Where a row of the column has a zero in plane `digit` within the eligible ones, which are
-/// brought up to date.
-template <int kBits, Eligible kEligible>
-Bits any_zero(const Planes& planes, int digit, const RankSearch& search) {
-  const Bits* __restrict plane = planes.plane + static_cast<size_t>(digit) * planes.pitch;
-  const Bits* __restrict above = plane + planes.pitch;
-  Bits* __restrict eligible = search.eligible;
-  const Bits bit = search.bit;
-  Bits even = {}, odd = {};
-  const auto look = [&](size_t g, Bits& any) {
-    const Bits before = kEligible == Eligible::kByAbove ? all_bits(true) : eligible[g];
-    const Bits now = where_equal(before, above[g], bit);
-    eligible[g] = now;
-    any = or_without(any, now, plane[g]);
-  };
-  for (size_t g = 0; g < planes.groups; g += 2) look(g, even), look(g + 1, odd);
-  Bits any = even | odd;
-  for (int distance = planes.slices; distance < kBits; distance *= 2)
-    any |= swap_halves(any, distance);
-  return any;
-}
-
-/// Counts over the bit positions that belong to the same column.
-template <int kBits, int kDigits>
-void fold_rows(int slices, SlicedCount& count) {
-  if constexpr (kDigits > 0)
-    for (int j = count.digits; j < kDigits; ++j) count.digit[j] = Bits{};
-  if (slices <= 1) fold_count<1, kDigits>(count);
-  if (slices <= 2) fold_count<2, kDigits>(count);
-  if (slices <= 4) fold_count<4, kDigits>(count);
-  if (kBits > 8 && slices <= 8) fold_count<8, kDigits>(count);
-  if (kBits > 16 && slices <= 16) fold_count<16, kDigits>(count);
-}
-
-/// Digits of a count of zeros, where they are few: a group holds at most kBits rows.
+/// Digits of a count of zeros, where they are few: a group holds at most kBits rows. 0: those in
+/// use.
 template <int kBits, bool kFew>
 constexpr int kZerosDigits = !kFew ? 0
                                    : kFewDigits + (kBits > 16  ? 5
                                                    : kBits > 8 ? 4
                                                                : 3);
 
-template <int kBits, int kDigits, bool kFresh, bool kFew>
-void find_digits_of(const Planes& planes, RankSearch* search, int searches) {
+/// Counts over the bit positions that belong to the same column; each step may take a digit more.
+template <int kBits, bool kFew>
+void fold_rows(int slices, SlicedCount& count) {
+  if constexpr (kFew)
+    for (int j = count.digits; j < kZerosDigits<kBits, kFew>; ++j) count.digit[j] = Bits{};
+  constexpr auto digits = [](int step) { return kFew ? kFewDigits + step : 0; };
+  if (slices <= 1) fold_count<1, digits(0)>(count);
+  if (slices <= 2) fold_count<2, digits(1)>(count);
+  if (slices <= 4) fold_count<4, digits(2)>(count);
+  if (kBits > 8 && slices <= 8) fold_count<8, digits(3)>(count);
+  if (kBits > 16 && slices <= 16) fold_count<16, digits(4)>(count);
+}
+
+template <int kBits, int kDigits, bool kFresh, bool kFew, int kSearches>
+void find_digits_of(const Planes& planes, RankSearch* search) {
   constexpr int kOfCount = kZerosDigits<kBits, kFew>;
   if constexpr (kFew)
-    for (int s = 0; s < searches; ++s)
+    for (int s = 0; s < kSearches; ++s)
       for (int j = search[s].digits; j < kOfCount; ++j) search[s].left[j] = Bits{};
   for (int digit = kDigits - 1; digit >= 0; --digit) {
-    SlicedCount zeros;
-    for (int s = 0; s < searches; ++s) {
-      // At the top all rows are eligible, in every search.
-      const bool counted = kFresh && digit == kDigits - 1 && s > 0;
-      if (!counted) {
-        if (digit == kDigits - 1)
-          count_zeros<kFresh ? Eligible::kAll : Eligible::kStored, kFew>(planes, digit, search[s],
-                                                                         zeros);
-        else if (kFresh && digit == kDigits - 2)
-          count_zeros<Eligible::kByAbove, kFew>(planes, digit, search[s], zeros);
-        else
-          count_zeros<Eligible::kButByAbove, kFew>(planes, digit, search[s], zeros);
-        fold_rows<kBits, kOfCount>(planes.slices, zeros);
-      }
-      take_digit<kOfCount>(digit, zeros, search[s]);
-    }
+    SlicedCount zeros[kSearches];
+    // At the top all rows are eligible, in every search.
+    const int counted = kFresh && digit == kDigits - 1 ? 1 : kSearches;
+    if (kFresh && digit == kDigits - 1)
+      count_zeros<Eligible::kAll, kFew, 1>(planes, digit, search, zeros);
+    else if (digit == kDigits - 1)
+      count_zeros<Eligible::kStored, kFew, kSearches>(planes, digit, search, zeros);
+    else if (kFresh && digit == kDigits - 2)
+      count_zeros<Eligible::kByAbove, kFew, kSearches>(planes, digit, search, zeros);
+    else
+      count_zeros<Eligible::kButByAbove, kFew, kSearches>(planes, digit, search, zeros);
+    for (int s = 0; s < counted; ++s) fold_rows<kBits, kFew>(planes.slices, zeros[s]);
+    for (int s = 0; s < kSearches; ++s)
+      take_digit<kOfCount>(digit, zeros[s < counted ? s : 0], search[s]);
   }
 }
 
@@ -183,15 +203,13 @@ void find_neighbours_of(const Planes& planes, RankSearch& search, RankSearch& ne
     SlicedCount zeros;
     Bits any = {};
     if (digit == kDigits - 1) {
-      count_zeros<Eligible::kAll, kFew>(planes, digit, search, zeros);
+      count_zeros<Eligible::kAll, kFew, 1>(planes, digit, &search, &zeros);
     } else if (digit == kDigits - 2) {
-      count_zeros<Eligible::kByAbove, kFew>(planes, digit, search, zeros);
-      any = any_zero<kBits, Eligible::kByAbove>(planes, digit, next);
+      any = count_and_look<kBits, Eligible::kByAbove, kFew>(planes, digit, search, next, zeros);
     } else {
-      count_zeros<Eligible::kButByAbove, kFew>(planes, digit, search, zeros);
-      any = any_zero<kBits, Eligible::kButByAbove>(planes, digit, next);
+      any = count_and_look<kBits, Eligible::kButByAbove, kFew>(planes, digit, search, next, zeros);
     }
-    fold_rows<kBits, kOfCount>(planes.slices, zeros);
+    fold_rows<kBits, kFew>(planes.slices, zeros);
     const Bits last = take_digit<kOfCount>(digit, zeros, search);
     next.bit = choose(apart, ~any, search.bit | last);
     next.key[digit] = next.bit;
@@ -204,16 +222,19 @@ void find_neighbours_of(const Planes& planes, RankSearch& search, RankSearch& ne
   }
 }
 
-/// Fills search[s].key for `searches` searches with the kDigits digits of the planes: the first
-/// digits of kBits-bit keys where kFresh, of searches that have been started; else those after the
-/// digits found before, whose eligible rows are settled. `neighbours`: there are two, of a rank and
-/// the next one.
+/// Fills search[s].key for `searches` searches, two at most, with the kDigits digits of the planes:
+/// the first digits of kBits-bit keys where kFresh, of searches that have been started; else those
+/// after the digits found before, whose eligible rows are settled. `neighbours`: there are two, of
+/// a rank and the next one.
 template <int kBits, int kDigits, bool kFresh>
 void find_digits(const Planes& planes, RankSearch* search, int searches, bool neighbours = false) {
   const auto find = [&]<bool kFew>() {
     if constexpr (kFresh)
       if (neighbours) return find_neighbours_of<kBits, kDigits, kFew>(planes, search[0], search[1]);
-    find_digits_of<kBits, kDigits, kFresh, kFew>(planes, search, searches);
+    if (searches == 2)
+      find_digits_of<kBits, kDigits, kFresh, kFew, 2>(planes, search);
+    else if (searches == 1)  // none where nothing is left out
+      find_digits_of<kBits, kDigits, kFresh, kFew, 1>(planes, search);
   };
   // With sixteen registers they would only be in each other's way.
   constexpr bool kRegisters = kVectorBytes == 64;
