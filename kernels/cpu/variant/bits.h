@@ -84,6 +84,31 @@ MUSTER_CELL Bits or_without(Bits a, Bits b, Bits c) {
 #endif
 }
 
+/// Words of 64 bits in a vector.
+constexpr size_t kWordsOfVector = kVectorBytes / sizeof(uint64_t);
+
+/// words[0 ..] = first + i for every word i of the set that is not zero, in order; returns how
+/// many. All kWordsOfVector of them may be written.
+MUSTER_CELL size_t list_words(Bits set, uint32_t first, uint32_t* words) {
+#if defined(__AVX512F__)
+  const __m512i bits = reinterpret_cast<__m512i>(set);
+  const __mmask8 some = _mm512_test_epi64_mask(bits, bits);
+  const __m256i all = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(first)),
+                                       _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm256_maskz_compress_epi32(some, all));
+  return static_cast<size_t>(__builtin_popcount(some));
+#else
+  uint64_t each[kWordsOfVector];
+  __builtin_memcpy(each, &set, sizeof each);
+  size_t listed = 0;
+  for (size_t i = 0; i < kWordsOfVector; ++i) {
+    words[listed] = first + static_cast<uint32_t>(i);
+    listed += each[i] != 0 ? 1 : 0;
+  }
+  return listed;
+#endif
+}
+
 /// Bit positions i with i & distance == 0, for distances 1, 2, 4, 8, 16.
 MUSTER_CELL constexpr uint32_t lower_halves(int distance) {
   return distance == 1   ? 0x55555555u

@@ -84,9 +84,9 @@ bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
     for (int s = 0; s < searches.count; ++s) search[s].key += kBits - kFirst;
     find_digits<kBits, kFirst, true>(walked, search, searches.count, searches.neighbours);
     for (int s = 0; s < searches.count; ++s) {
-      settle_eligible(walked, search[s]);
       search[s].key -= kBits - kFirst;
-      enough = enough && gather_few(shape, search[s], rows, scratch.few[s]);
+      const size_t listed = settle_and_list(walked, search[s], scratch.few[s].words);
+      enough = enough && gather_few(shape, search[s], listed, rows, scratch.few[s]);
     }
     if (enough) {
       keep_boundaries(job, searches.count, found, [&](int s, Stored* side) {

@@ -21,41 +21,42 @@ struct FewRows {
   uint32_t count[kMaxTileColumns];  ///< rows of each column
 };
 
-/// Eligible rows are looked at 64 bits at a time.
-constexpr size_t kWordsOfVector = kVectorBytes / sizeof(uint64_t);
-
 constexpr size_t few_keys(const TileShape& shape) {
   return (shape.columns + kColumnTile - 1) / kColumnTile * kColumnTile * kNetworkRows;
 }
-constexpr size_t few_words(const TileShape& shape) { return shape.groups * kWordsOfVector; }
+/// As many as there are, and those of one vector that settle_and_list() may store past them.
+constexpr size_t few_words(const TileShape& shape) { return (shape.groups + 1) * kWordsOfVector; }
 MUSTER_CELL int32_t* few_keys_of(const FewRows& few, size_t column) {
   return few.keys + column / kColumnTile * kColumnTile * kNetworkRows + column % kColumnTile;
 }
 
-/// Gathers the keys of the eligible rows of each column; false where they are many: more than a
-/// network sorts in one column, or some in most of the words.
-template <class Rows>
-bool gather_few(const TileShape& shape, const RankSearch& search, const Rows& rows, FewRows& few) {
-  constexpr size_t kLanes = kVectorBytes / sizeof(uint32_t);
-  const size_t words = few_words(shape);
-  const auto word_at = [&](size_t i) {
-    uint64_t word;
-    memcpy(&word, reinterpret_cast<const std::byte*>(search.eligible) + i * sizeof word,
-           sizeof word);
-    return word;
-  };
+/// Stores which rows agree with the lowest digit of the planes too, which has been found; lists the
+/// words of those that have one. Returns how many. No branches: they could not be foretold.
+size_t settle_and_list(const Planes& planes, const RankSearch& search, uint32_t* words) {
   size_t listed = 0;
-  for (size_t i = 0; i < words; ++i) {  // no branches: they could not be foretold
-    few.words[listed] = static_cast<uint32_t>(i);
-    listed += word_at(i) != 0 ? 1 : 0;
+  for (size_t g = 0; g < planes.groups; ++g) {
+    const Bits left = where_equal(search.eligible[g], planes.plane[g], search.bit);
+    search.eligible[g] = left;
+    listed += list_words(left, static_cast<uint32_t>(g * kWordsOfVector), words + listed);
   }
-  if (4 * listed > 3 * words) return false;
+  return listed;
+}
+
+/// Gathers the keys of the eligible rows of each column; false where they are many: more than a
+/// network sorts in one column, or some in most of the words. `listed`: words that have one.
+template <class Rows>
+bool gather_few(const TileShape& shape, const RankSearch& search, size_t listed, const Rows& rows,
+                FewRows& few) {
+  constexpr size_t kLanes = kVectorBytes / sizeof(uint32_t);
+  if (4 * listed > 3 * shape.groups * kWordsOfVector) return false;
   memset(few.count, 0, shape.columns * sizeof few.count[0]);
   const int log2_slices = __builtin_ctz(static_cast<unsigned>(shape.slices));
   for (size_t w = 0; w < listed; ++w) {
     const size_t i = few.words[w];
     const size_t group = i / kWordsOfVector, first_lane = i % kWordsOfVector * 2;
-    uint64_t word = word_at(i);
+    uint64_t word;
+    memcpy(&word, reinterpret_cast<const std::byte*>(search.eligible) + i * sizeof word,
+           sizeof word);
     do {
       const auto bit = static_cast<size_t>(__builtin_ctzll(word));
       word &= word - 1;

@@ -109,12 +109,6 @@ Bits count_and_look(const Planes& planes, int digit, const RankSearch& search,
   return any;
 }
 
-/// Stores what agrees with the lowest digit of the planes too, which has been found.
-void settle_eligible(const Planes& planes, const RankSearch& search) {
-  for (size_t g = 0; g < planes.groups; ++g)
-    search.eligible[g] = where_equal(search.eligible[g], planes.plane[g], search.bit);
-}
-
 /// One more digit: it is one where the rank lies past the zeros. kDigits as in fold_count().
 /// Returns where the rank is that of the last zero.
 template <int kDigits>
