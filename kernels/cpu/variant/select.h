@@ -75,7 +75,8 @@ void count_zeros(const Planes& planes, int digit, const RankSearch* search, Slic
   count_vectors<kFew, kSearches>(
       planes.groups,
       [&](size_t g) {
-        const Bits ones = plane[g], found = above[g];
+        // Nothing lies above the top plane.
+        const Bits ones = plane[g], found = kEligible == Eligible::kAll ? Bits{} : above[g];
         Several<kSearches> zeros;
         zeros.of[0] = without(update_eligible<kEligible>(first, g, found, first_bit), ones);
         if constexpr (kSearches == 2)
