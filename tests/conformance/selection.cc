@@ -101,8 +101,8 @@ TEST_P(Conformance, KeptSumWithOneBoundaryFarOut) {
   }
 }
 
-/// Floats as great as two steps of the grid hold, one further, and between two units of it; more
-/// rows than add up in 32 bits.
+/// Floats as great as two steps of the grid hold, a little greater and far greater, and between two
+/// units of it; more rows than add up in 32 bits.
 TEST_P(Conformance, KeptSumAtTheEndsOfTwoSteps) {
   Random random(seed());
   constexpr std::uint32_t kRows = 1100;

@@ -22,7 +22,7 @@ struct FewRows {
 };
 
 constexpr size_t few_keys(const TileShape& shape) {
-  return (shape.columns + kColumnTile - 1) / kColumnTile * kColumnTile * kNetworkRows;
+  return in_whole(shape.columns, kColumnTile) * kNetworkRows;
 }
 /// As many as there are, and those of one vector that settle_and_list() may store past them.
 constexpr size_t few_words(const TileShape& shape) { return (shape.groups + 1) * kWordsOfVector; }

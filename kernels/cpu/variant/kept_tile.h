@@ -26,6 +26,9 @@ constexpr size_t kInPlacePieceBytes = 320;
 /// and sets of eligible rows lie so that a walk comes to such an address late.
 constexpr size_t kPageVectors = 4096 / kVectorBytes;
 
+/// `count`, or as much more as makes whole multiples of `of`.
+constexpr size_t in_whole(size_t count, size_t of) { return (count + of - 1) / of * of; }
+
 /// The first digits of a key: all but the lower half of 32, which is seldom needed (few_rows.h).
 constexpr size_t first_digits(size_t key_bits) { return key_bits < 16 ? key_bits : 16; }
 
@@ -57,13 +60,12 @@ TileShape tile_shape(size_t key_bits, size_t n, size_t d) {
   shape.slices = static_cast<int>(key_bits / rows);
   shape.columns = kMaxTileColumns / rows;
   shape.row_groups = (n + rows - 1) / rows;
-  shape.groups = (shape.row_groups + kCountBlock - 1) / kCountBlock * kCountBlock;
-  const size_t pages = (shape.groups + kPageVectors - 1) / kPageVectors * kPageVectors;
-  shape.plane_pitch = pages + 1;
-  shape.eligible_pitch = pages + kPageVectors / 2;
+  shape.groups = in_whole(shape.row_groups, kCountBlock);
+  const size_t paged_groups = in_whole(shape.groups, kPageVectors);
+  shape.plane_pitch = paged_groups + 1;
+  shape.eligible_pitch = paged_groups + kPageVectors / 2;
   shape.tile_vectors = shape.row_groups * key_bits;
-  shape.plane_vectors =
-      (shape.plane_pitch * key_bits + kPageVectors - 1) / kPageVectors * kPageVectors;
+  shape.plane_vectors = in_whole(shape.plane_pitch * key_bits, kPageVectors);
   shape.panel_tiles = 1;
   const size_t row_bytes = shape.columns * key_bits / 8;
   const auto fit = [&](size_t tiles) {
