@@ -17,8 +17,9 @@ struct Boundaries {
 
 /// What the search of a tile works with.
 struct SearchScratch {
-  Bits* eligible;  ///< sets of two ranks
-  FewRows* few;    ///< of two ranks, for 32-bit keys
+  Bits* eligible;     ///< sets of two ranks
+  FewRows* few;       ///< of two ranks, for 32-bit keys
+  PanelAhead* ahead;  ///< asked for during the search of 8-bit keys
 };
 
 /// stored[c] = what the sliced keys of the columns stand for.
@@ -75,7 +76,8 @@ bool find_boundaries(const TileShape& shape, const KeptSumView& job, size_t n, c
   constexpr int kFirst = static_cast<int>(first_digits(kBits));
   BoundarySearches<Stored> searches(shape, job, n, scratch.eligible);
   RankSearch* const search = searches.search;
-  Planes walked{planes, shape.plane_pitch, shape.groups, shape.slices};
+  Planes walked{planes, shape.plane_pitch, shape.groups, shape.slices,
+                kBits == 8 ? scratch.ahead : nullptr};
   bool enough = true;
   if (kBits == kFirst || digits == Digits::kAll) {
     find_digits<kBits, kBits, true>(walked, search, searches.count, searches.neighbours);

@@ -56,13 +56,15 @@ MUSTER_CELL Several<kCounts> add_vectors(Several<kCounts>* low, const Next& next
 }
 
 /// count[s] = set bits of next(0).of[s] .. next(n - 1).of[s] at each position; n a multiple of
-/// kCountBlock, and with kFew less than kFewVectors.
-template <bool kFew, int kCounts, class Next>
-MUSTER_CELL void count_vectors(size_t n, const Next& next, SlicedCount* count) {
+/// kCountBlock, and with kFew less than kFewVectors. `meanwhile()` is called once a block.
+template <bool kFew, int kCounts, class Next, class Meanwhile>
+MUSTER_CELL void count_vectors(size_t n, const Next& next, const Meanwhile& meanwhile,
+                               SlicedCount* count) {
   constexpr int kLow = kFew ? kFewDigits : 4;
   Several<kCounts> low[kLow] = {};
   int digits = kLow;
   for (size_t block = 0; block < n; block += kCountBlock) {
+    meanwhile();
     Several<kCounts> carry = add_vectors<4>(low, next, block);
 #pragma GCC unroll 8
     for (int j = 4; j < kLow; ++j)

@@ -66,10 +66,10 @@ bool all_near(const Stored* stored, double grid) {
   return near;
 }
 
-/// The kept sums of `count` columns from `begin` on.
+/// The kept sums of `count` columns from `begin` on. `ahead`: as of sum_clamped_near().
 template <cell::Coding kCoding, class Rows, class Stored>
 void sum_values(const ChunkView& view, const KeptSumView& job, size_t begin, size_t count,
-                const Rows& rows, const Boundaries<Stored>& found) {
+                const Rows& rows, const Boundaries<Stored>& found, size_t ahead) {
   for (size_t k = 0; k < count; k += kSumColumns) {
     const Stored* lowest = found.lowest + k;
     const Stored* highest = found.highest + k;
@@ -78,7 +78,7 @@ void sum_values(const ChunkView& view, const KeptSumView& job, size_t begin, siz
                       job.grid_bits <= cell::kTwoStepBits && all_near<kCoding>(lowest, job.grid) &&
                       all_near<kCoding>(highest, job.grid);
     if (near)
-      sum_clamped_near<kCoding>(rows.from(k), view.n, lowest, highest, job.grid_bits, sums);
+      sum_clamped_near<kCoding>(rows.from(k), view.n, lowest, highest, job.grid_bits, ahead, sums);
     else
       sum_clamped<kCoding>(rows.from(k), view.n, lowest, highest, job.grid, sums);
     const auto units = [&](Stored x) {
@@ -176,7 +176,8 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
   int32_t* const keys = reinterpret_cast<int32_t*>(scratch + at.few_keys);
   uint32_t* const words = reinterpret_cast<uint32_t*>(scratch + at.few_words);
   FewRows few[2] = {{keys, words, {}}, {keys + few_keys(shape), words, {}}};
-  const SearchScratch search{reinterpret_cast<Bits*>(scratch + at.eligible), few};
+  PanelAhead ahead;
+  const SearchScratch search{reinterpret_cast<Bits*>(scratch + at.eligible), few, &ahead};
   Boundaries<Stored> found;
   for (size_t c = 0; c < kMaxTileColumns; ++c) {
     found.lowest[c] = StoredAs<kCoding>::before_all();
@@ -187,7 +188,8 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
   const size_t full_rows = view.n / group * group;  // those of full groups
   // A median is its boundaries: rows are read again only where few of them are left.
   const bool read_once = job.low > 0 && job.high > 0 && view.n - job.low - job.high <= 2;
-  const bool in_place = read_once || shape.panel_bytes() <= kInPlaceBytes;
+  const bool fits = shape.panel_bytes() <= kInPlaceBytes;
+  const bool in_place = read_once || fits;
   int sliced_whole = 0;  // panels to come
   for (size_t first = begin; first < end; first += step) {
     const size_t last = end - first < step ? end : first + step;
@@ -207,7 +209,7 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
         else if constexpr (kCoding == cell::Coding::kI8S)
           sum_codes(view, job, k, count, rows, found);
         else
-          sum_values<kCoding>(view, job, k, count, rows, found);
+          sum_values<kCoding>(view, job, k, count, rows, found, ahead.bytes);
       }
       return true;
     };
@@ -217,6 +219,10 @@ bool select_and_sum(const ChunkView& view, const KeptSumView& job, size_t begin,
             digits == Digits::kAll
                 ? slice_in_place<kCoding, Digits::kAll>(view, shape, first, last, planes)
                 : slice_in_place<kCoding, Digits::kUpper>(view, shape, first, last, planes);
+        // What the cache does not hold beside this panel would be gone when it is wanted.
+        ahead = {};
+        if (fits && end - last >= step)
+          ahead = {view.rows, view.rows + view.n, last * sizeof(Stored), step * sizeof(Stored)};
         if (!sum_tiles(greatest, [&](size_t k) {
               return RowsInPlace<kCoding>{view.rows, view.n, k * sizeof(Stored)};
             }))

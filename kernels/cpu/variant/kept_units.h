@@ -61,10 +61,11 @@ constexpr size_t kSumRowsAhead = 32;
 
 /// The same where the boundaries, and so all clamped values, are within cell::kTwoStepGrid: half
 /// the lanes of a grid value, and no conversion. Not inline: in the middle of a whole selection the
-/// compiler runs out of registers.
+/// compiler runs out of registers. With each vector it asks for what lies `ahead` bytes further in
+/// the row, where the next panel is.
 template <cell::Coding kCoding, class Rows, class Stored>
 [[gnu::noinline]] void sum_clamped_near(const Rows& rows, size_t n, const Stored* lowest,
-                                        const Stored* highest, int grid_bits,
+                                        const Stored* highest, int grid_bits, size_t ahead,
                                         uint64_t* __restrict sums) {
   const cell::TwoStepGrid offsets = cell::two_step_grid(grid_bits);
   const Floats coarse_offset = Floats{} + offsets.coarse, fine_offset = Floats{} + offsets.fine;
@@ -74,6 +75,7 @@ template <cell::Coding kCoding, class Rows, class Stored>
     Bits coarse = {}, fine = {};
     for (size_t row = first; row < last; ++row) {
       if (row + kSumRowsAhead < n) __builtin_prefetch(rows.at(row + kSumRowsAhead), 0, 3);
+      rows.ask(row, ahead);
       Bits steps, rest;
       cell::to_two_step_grid(clamp_values<kCoding, Rows>(rows.at(row), lowest, highest),
                              coarse_offset, fine_offset, steps, rest);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "kernels/cpu/variant/count_bits.h"
+#include "kernels/cpu/variant/panel_ahead.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
@@ -22,18 +23,25 @@ struct Planes {
   size_t pitch;       ///< groups from plane to plane
   size_t groups;      ///< multiple of kCountBlock
   int slices;
+  PanelAhead* ahead;  ///< asked for during the walks; null: none
+
+  MUSTER_CELL void ask() const {
+    if (ahead != nullptr) ahead->ask(kLinesOfBlock);
+  }
 };
 
 /// The search for the key of one rank.
 struct RankSearch {
   Bits* eligible;  ///< one vector a group: rows that agree with the digits found so far
   Bits* key;       ///< result, sliced: one vector a digit of the planes, least significant first
-  int digits;      ///< of the rank
+  uint32_t rank;
+  int digits;                   ///< of the rank
   Bits left[kCountDigits + 1];  ///< the rank within the eligible rows, sliced
   Bits bit;                     ///< the digit found last
 };
 
 void start_search(RankSearch& search, uint32_t rank, size_t n) {
+  search.rank = rank;
   search.digits = 0;
   for (; n >> search.digits != 0; ++search.digits)
     search.left[search.digits] = all_bits((rank >> search.digits & 1) != 0);
@@ -83,7 +91,7 @@ void count_zeros(const Planes& planes, int digit, const RankSearch* search, Slic
           zeros.of[1] = without(update_eligible<kEligible>(second, g, found, second_bit), ones);
         return zeros;
       },
-      count);
+      [&] { planes.ask(); }, count);
 }
 
 /// The same of one search, and where a row of the column has a zero within the eligible rows of
@@ -104,7 +112,7 @@ Bits count_and_look(const Planes& planes, int digit, const RankSearch& search,
         any = or_without(any, update_eligible<kEligible>(looked_at, g, found, next_bit), ones);
         return Several<1>{without(update_eligible<kEligible>(counted, g, found, bit), ones)};
       },
-      &count);
+      [&] { planes.ask(); }, &count);
   for (int distance = planes.slices; distance < kBits; distance *= 2)
     any |= swap_halves(any, distance);
   return any;
@@ -161,10 +169,55 @@ void fold_rows(int slices, SlicedCount& count) {
   if (kBits > 16 && slices <= 16) fold_count<16, digits(4)>(count);
 }
 
-template <int kBits, int kDigits, bool kFresh, bool kFew, int kSearches>
+/// A number for each column where a column is a byte: those of even columns, and those of odd ones.
+struct ByByte {
+  using Shorts [[gnu::vector_size(kVectorBytes)]] = uint16_t;
+  Shorts even, odd;
+};
+
+MUSTER_CELL ByByte every_byte(uint32_t number) {
+  const ByByte::Shorts all = ByByte::Shorts{} + static_cast<uint16_t>(number);
+  return {all, all};
+}
+
+/// The sum of a count of few vectors over the bit positions of each byte. Turned back into integers
+/// it takes half the operations of fold_rows().
+MUSTER_CELL ByByte sum_bytes(const SlicedCount& count) {
+  static_assert(kFewDigits == 8);
+  Bits at[8];  // those of one position, a byte each
+  transpose<8>(count.digit, at, 1);
+  ByByte::Shorts pairs = {}, odd = {};
+#pragma GCC unroll 8
+  for (const Bits& bytes : at) {
+    const auto both = reinterpret_cast<ByByte::Shorts>(bytes);
+    pairs += both;  // modulo 2^16
+    odd += both >> 8;
+  }
+  return {pairs - (odd << 8), odd};
+}
+
+/// As the other take_digit(). `left`: the rank within the eligible rows.
+MUSTER_CELL Bits take_digit(int digit, const ByByte& zeros, ByByte& left, RankSearch& search) {
+  using Shorts = ByByte::Shorts;
+  const auto join = [](auto even, auto odd) {
+    return choose(Bits{} + 0x00ff00ffu, reinterpret_cast<Bits>(even), reinterpret_cast<Bits>(odd));
+  };
+  const Bits last = join(left.even + 1 == zeros.even, left.odd + 1 == zeros.odd);
+  const Shorts even = reinterpret_cast<Shorts>(left.even >= zeros.even);
+  const Shorts odd = reinterpret_cast<Shorts>(left.odd >= zeros.odd);
+  left.even -= zeros.even & even;
+  left.odd -= zeros.odd & odd;
+  search.key[digit] = search.bit = join(even, odd);
+  return last;
+}
+
+template <int kBits, int kDigits, bool kFresh, bool kFew, bool kByByte, int kSearches>
 void find_digits_of(const Planes& planes, RankSearch* search) {
   constexpr int kOfCount = kZerosDigits<kBits, kFew>;
-  if constexpr (kFew)
+  [[maybe_unused]] ByByte left[kSearches], sums[kSearches];
+  if constexpr (kByByte)
+    for (int s = 0; s < kSearches; ++s) left[s] = every_byte(search[s].rank);
+  else if constexpr (kFew)
     for (int s = 0; s < kSearches; ++s)
       for (int j = search[s].digits; j < kOfCount; ++j) search[s].left[j] = Bits{};
   for (int digit = kDigits - 1; digit >= 0; --digit) {
@@ -179,19 +232,27 @@ void find_digits_of(const Planes& planes, RankSearch* search) {
       count_zeros<Eligible::kByAbove, kFew, kSearches>(planes, digit, search, zeros);
     else
       count_zeros<Eligible::kButByAbove, kFew, kSearches>(planes, digit, search, zeros);
-    for (int s = 0; s < counted; ++s) fold_rows<kBits, kFew>(planes.slices, zeros[s]);
+    for (int s = 0; s < counted; ++s)
+      if constexpr (kByByte)
+        sums[s] = sum_bytes(zeros[s]);
+      else
+        fold_rows<kBits, kFew>(planes.slices, zeros[s]);
     for (int s = 0; s < kSearches; ++s)
-      take_digit<kOfCount>(digit, zeros[s < counted ? s : 0], search[s]);
+      if constexpr (kByByte)
+        take_digit(digit, sums[s < counted ? s : 0], left[s], search[s]);
+      else
+        take_digit<kOfCount>(digit, zeros[s < counted ? s : 0], search[s]);
   }
 }
 
 /// The same of a rank and the next one, of searches that have been started. As long as both agree
 /// one count serves them; where the rank is that of the last zero they part, and then the next is
 /// the least of what is eligible for it, which wants no count.
-template <int kBits, int kDigits, bool kFew>
+template <int kBits, int kDigits, bool kFew, bool kByByte>
 void find_neighbours_of(const Planes& planes, RankSearch& search, RankSearch& next) {
   constexpr int kOfCount = kZerosDigits<kBits, kFew>;
-  if constexpr (kFew)
+  [[maybe_unused]] ByByte left = every_byte(search.rank);
+  if constexpr (kFew && !kByByte)
     for (int j = search.digits; j < kOfCount; ++j) search.left[j] = Bits{};
   Bits apart = {};
   for (int digit = kDigits - 1; digit >= 0; --digit) {
@@ -204,12 +265,18 @@ void find_neighbours_of(const Planes& planes, RankSearch& search, RankSearch& ne
     } else {
       any = count_and_look<kBits, Eligible::kButByAbove, kFew>(planes, digit, search, next, zeros);
     }
-    fold_rows<kBits, kFew>(planes.slices, zeros);
-    const Bits last = take_digit<kOfCount>(digit, zeros, search);
+    Bits last;
+    if constexpr (kByByte) {
+      last = take_digit(digit, sum_bytes(zeros), left, search);
+    } else {
+      fold_rows<kBits, kFew>(planes.slices, zeros);
+      last = take_digit<kOfCount>(digit, zeros, search);
+    }
     next.bit = choose(apart, ~any, search.bit | last);
     next.key[digit] = next.bit;
     apart |= last;
   }
+  if constexpr (kByByte) return;
   Bits carry = all_bits(true);
   for (int j = 0; j < next.digits; ++j) {
     next.left[j] = (search.left[j] ^ carry) & ~apart;
@@ -223,20 +290,24 @@ void find_neighbours_of(const Planes& planes, RankSearch& search, RankSearch& ne
 /// a rank and the next one.
 template <int kBits, int kDigits, bool kFresh>
 void find_digits(const Planes& planes, RankSearch* search, int searches, bool neighbours = false) {
-  const auto find = [&]<bool kFew>() {
+  const auto find = [&]<bool kFew, bool kByByte>() {
     if constexpr (kFresh)
-      if (neighbours) return find_neighbours_of<kBits, kDigits, kFew>(planes, search[0], search[1]);
+      if (neighbours)
+        return find_neighbours_of<kBits, kDigits, kFew, kByByte>(planes, search[0], search[1]);
     if (searches == 2)
-      find_digits_of<kBits, kDigits, kFresh, kFew, 2>(planes, search);
+      find_digits_of<kBits, kDigits, kFresh, kFew, kByByte, 2>(planes, search);
     else if (searches == 1)  // none where nothing is left out
-      find_digits_of<kBits, kDigits, kFresh, kFew, 1>(planes, search);
+      find_digits_of<kBits, kDigits, kFresh, kFew, kByByte, 1>(planes, search);
   };
   // With sixteen registers they would only be in each other's way.
   constexpr bool kRegisters = kVectorBytes == 64;
-  if (kRegisters && planes.groups < kFewVectors)
-    find.template operator()<true>();
+  const bool few = kRegisters && planes.groups < kFewVectors;
+  if (kBits == 8 && few && planes.slices == 1)
+    find.template operator()<true, kBits == 8>();
+  else if (few)
+    find.template operator()<true, false>();
   else
-    find.template operator()<false>();
+    find.template operator()<false, false>();
 }
 
 }  // namespace

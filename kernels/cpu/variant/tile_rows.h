@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/variant/kept_tile.h"
 #include "kernels/cpu/variant/keys.h"
+#include "kernels/cpu/variant/panel_ahead.h"
 
 namespace muster::kernels::MUSTER_CPU_LEVEL {
 namespace {
@@ -34,36 +35,55 @@ struct RowsInPlace {
   MUSTER_CELL const Stored* at(size_t row) const {
     return reinterpret_cast<const Stored*>(rows[row] + begin);
   }
+  /// Asks for what lies `ahead` bytes further in the row.
+  MUSTER_CELL void ask(size_t row, size_t ahead) const {
+    PanelAhead::ask_for(rows[row] + begin + ahead);
+  }
   MUSTER_CELL static Stored stored(Stored wire) { return StoredAs<kCoding>::from_wire(wire); }
   MUSTER_CELL static Bits stored(Bits wire) { return StoredAs<kCoding>::from_wire(wire); }
 
-  /// The vectors of group g of the tile. `buffer`: room for them.
-  MUSTER_CELL const Bits* group(const TileShape& shape, size_t g, Bits* buffer) const {
-    constexpr size_t kBits = 8 * sizeof(Stored);
-    const size_t slices = static_cast<size_t>(shape.slices);
-    const int log2_slices = __builtin_ctz(static_cast<unsigned>(shape.slices));
-    const size_t first = g * (kBits / slices);
-    const auto load = [&](size_t i) {
-      Bits wire;
-      memcpy(&wire, rows[first + (i >> log2_slices)] + begin + (i & (slices - 1)) * sizeof wire,
-             sizeof wire);
-      return stored(wire);
-    };
-    if (first + kBits / slices <= n) {
-      // Straight through: a loop would take as long as all that is done with eight vectors.
+  /// The vectors of a group of the tile, from row `first` on, all of whose rows are there.
+  template <int kSlices = 0>
+  MUSTER_CELL void full_group(int slices, size_t first, Bits* buffer) const {
+    // Straight through: a loop would take as long as all that is done with eight vectors.
 #pragma GCC unroll 32
-      for (size_t i = 0; i < kBits; ++i) buffer[i] = load(i);
-      return buffer;
-    }
+    for (int i = 0; i < kBits; ++i) buffer[i] = vector<kSlices>(slices, first, i);
+  }
+
+  /// The same where rows past the last are past all.
+  MUSTER_CELL void last_group(int slices, size_t first, Bits* buffer) const {
     Stored past[kVectorBytes / sizeof(Stored)];
     for (Stored& value : past) value = StoredAs<kCoding>::past_all();
-    for (size_t i = 0; i < kBits; ++i) {
-      if (first + (i >> log2_slices) < n)
-        buffer[i] = load(i);
+    for (int i = 0; i < kBits; ++i)
+      if (first + static_cast<size_t>(i / slices) < n)
+        buffer[i] = vector<0>(slices, first, i);
       else
         memcpy(&buffer[i], past, sizeof past);
-    }
+  }
+
+  /// The vectors of group g of the tile. `buffer`: room for them.
+  MUSTER_CELL const Bits* group(const TileShape& shape, size_t g, Bits* buffer) const {
+    const size_t rows_of_group = kBits / static_cast<size_t>(shape.slices);
+    const size_t first = g * rows_of_group;
+    if (first + rows_of_group <= n)
+      full_group(shape.slices, first, buffer);
+    else
+      last_group(shape.slices, first, buffer);
     return buffer;
+  }
+
+ private:
+  static constexpr int kBits = 8 * sizeof(Stored);
+
+  /// Vector i of a group; slices is kSlices, or any power of two where that is 0.
+  template <int kSlices>
+  MUSTER_CELL Bits vector(int slices, size_t first, int i) const {
+    const auto of_row = static_cast<unsigned>(kSlices > 0 ? kSlices : slices);
+    const auto at = static_cast<unsigned>(i);
+    const size_t row = first + (at >> __builtin_ctz(of_row));
+    Bits wire;
+    memcpy(&wire, rows[row] + begin + (at & (of_row - 1)) * sizeof wire, sizeof wire);
+    return stored(wire);
   }
 };
 
@@ -76,6 +96,7 @@ struct RowsOfPanel {
 
   MUSTER_CELL RowsOfPanel from(size_t column) const { return {tile + column, pitch}; }
   MUSTER_CELL const Stored* at(size_t row) const { return tile + row * pitch; }
+  MUSTER_CELL void ask(size_t, size_t) const {}  // what lies further is another row
   MUSTER_CELL static Stored stored(Stored x) { return x; }
   MUSTER_CELL static Bits stored(Bits x) { return x; }
   MUSTER_CELL const Bits* group(const TileShape&, size_t g, Bits*) const {
@@ -134,14 +155,15 @@ MUSTER_CELL uint16_t greatest_half(Bits halves) {
 
 /// Planes of a panel whose rows are read in place, columns [begin, end), all its tiles whole. A
 /// group is sliced as soon as its rows are there: the arithmetic of one hides the wait for the
-/// next.
+/// next. kSlices: those of a row, 0 where the compiler need not know.
 /// Returns, of floats, the upper half of the greatest magnitude in the groups that are full.
-template <cell::Coding kCoding, Digits kDigits>
-uint16_t slice_in_place(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
-                        Bits* __restrict planes) {
+template <cell::Coding kCoding, Digits kDigits, int kSlices>
+uint16_t slice_in_place_of(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
+                           Bits* __restrict planes) {
   using Rows = RowsInPlace<kCoding>;
-  constexpr size_t kBits = 8 * sizeof(typename StoredAs<kCoding>::Stored);
+  constexpr size_t kBits = 8 * sizeof(typename Rows::Stored);
   const size_t rows = kBits / static_cast<size_t>(shape.slices);  // of a group
+  const size_t full_groups = view.n / rows;
   Bits greatest = {}, ignored = {};
   for (size_t g = 0; g < shape.row_groups; ++g) {
     for (size_t row = g * rows; row < (g + 1) * rows; ++row)
@@ -150,14 +172,33 @@ uint16_t slice_in_place(const ChunkView& view, const TileShape& shape, size_t be
       const Rows all{view.rows, view.n,
                      (begin + tile * shape.columns) * sizeof(typename Rows::Stored)};
       Bits buffer[kBits];
-      slice_group<kCoding, kDigits>(all.group(shape, g, buffer), shape.plane_pitch,
+      if (g < full_groups)
+        all.template full_group<kSlices>(shape.slices, g * rows, buffer);
+      else
+        all.last_group(shape.slices, g * rows, buffer);
+      slice_group<kCoding, kDigits>(buffer, shape.plane_pitch,
                                     planes + tile * shape.plane_vectors + g,
-                                    (g + 1) * rows <= view.n ? greatest : ignored);
+                                    g < full_groups ? greatest : ignored);
     }
   }
   for (size_t tile = 0; tile < shape.panel_tiles; ++tile)
     end_planes(shape, planes + tile * shape.plane_vectors);
   return greatest_half(greatest);
+}
+
+template <cell::Coding kCoding, Digits kDigits>
+uint16_t slice_in_place(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
+                        Bits* __restrict planes) {
+  const auto slice = [&]<int kSlices>() {
+    return slice_in_place_of<kCoding, kDigits, kSlices>(view, shape, begin, end, planes);
+  };
+  // With eight vectors a group it takes as long to find where they lie as to slice them.
+  if constexpr (sizeof(typename StoredAs<kCoding>::Stored) == 1) {
+    if (shape.slices == 1) return slice.template operator()<1>();
+    if (shape.slices == 2) return slice.template operator()<2>();
+    if (shape.slices == 4) return slice.template operator()<4>();
+  }
+  return slice.template operator()<0>();
 }
 
 /// Row `row` of a panel: columns [begin, end), in the tiles that begin at `panel`. Free columns are
