@@ -186,6 +186,7 @@ uint16_t slice_in_place_of(const ChunkView& view, const TileShape& shape, size_t
   return greatest_half(greatest);
 }
 
+/// The same, which finds out what the compiler needs to know.
 template <cell::Coding kCoding, Digits kDigits>
 uint16_t slice_in_place(const ChunkView& view, const TileShape& shape, size_t begin, size_t end,
                         Bits* __restrict planes) {
